@@ -1,0 +1,197 @@
+/**
+ * What the rooms above the client (the FUSE handlers, the path-based library) may ask of it:
+ * inode verbs and open files. Implemented by client/inodes.ts and client/file.ts.
+ * Every call throws FsError; with an aborted signal, EINTR.
+ */
+import type { Timestamp } from '../common/clock.js';
+import type { HandleId, InodeId } from '../common/ids.js';
+
+/** The same fields as the message of the protocol, with local dirty size and mtime merged in. */
+export interface Attributes {
+  inode: InodeId;
+  /** Type and permission bits, as st_mode. */
+  mode: number;
+  uid: number;
+  gid: number;
+  nlink: number;
+  size: number;
+  /** Bytes held by chunks or inline. */
+  allocated: number;
+  atime: Timestamp;
+  mtime: Timestamp;
+  ctime: Timestamp;
+  btime: Timestamp;
+  rdev: number;
+  dataVersion: number;
+  replication: number;
+  /** Of a directory; 0 of anything else. */
+  parent: InodeId;
+}
+
+/** Fields to change; what is absent stays. 'now' takes the master's clock. */
+export interface AttributeChange {
+  mode?: number;
+  uid?: number;
+  gid?: number;
+  size?: number;
+  atime?: Timestamp | 'now';
+  mtime?: Timestamp | 'now';
+}
+
+export interface Caller {
+  uid: number;
+  gid: number;
+}
+
+/** How a call may be cut short, and how it is known if it must be sent again. */
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+  /**
+   * Names a mutation for good (docs/protocol.md, "exactly once"): a replaced mount worker that
+   * gets the same kernel request again passes the same key. Without one the client mints one.
+   */
+  key?: number | undefined;
+}
+
+export interface DirectoryEntry {
+  name: Buffer;
+  inode: InodeId;
+  /** Stable while the entry lives; above 2, which '.' (1) and '..' (2) have at a mount. */
+  position: number;
+  /** Type bits of st_mode. */
+  type: number;
+  /** Where asked for. */
+  attributes?: Attributes;
+}
+
+export interface DirectoryPage {
+  entries: DirectoryEntry[];
+  end: boolean;
+}
+
+export interface OpenOptions extends CallOptions {
+  read: boolean;
+  write: boolean;
+  truncate?: boolean;
+  append?: boolean;
+  /** O_SYNC or O_DSYNC: each write is on every replica's disk, and committed, when it returns. */
+  sync?: boolean;
+  /** Minted by the client unless given; the same handle opened again is one open. */
+  handle?: HandleId | undefined;
+}
+
+export interface FsStatistics {
+  bytesTotal: number;
+  bytesFree: number;
+  inodesUsed: number;
+}
+
+/** One open of a regular file. Opens of one inode in one client share its buffers. */
+export interface OpenFile {
+  readonly inode: InodeId;
+  readonly handle: HandleId;
+  /** May pages read through this open stay in a cache above (the kernel's) over a re-open? */
+  readonly cacheable: boolean;
+  /** Attributes at the time of the open. */
+  readonly opened: Attributes;
+  /** Up to `length` bytes at `offset`; shorter only at the end of the file. Holes are zeros. */
+  read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
+  /**
+   * Takes all of `data` or throws. `offset` null appends. `data` belongs to the caller again when
+   * the promise resolves. An earlier failed write-behind is thrown here once (semantics.md 11).
+   * Resolves with the offset written at.
+   */
+  write(offset: number | null, data: Buffer, signal?: AbortSignal): Promise<number>;
+  /** Written data is acknowledged by every replica and committed (close(2) of one descriptor). */
+  flush(signal?: AbortSignal): Promise<void>;
+  /** `flush`, and every replica has it on disk. */
+  fsync(signal?: AbortSignal): Promise<void>;
+  /** Ends the open; flushes first. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Something that caches above the client (the kernel's) hold is no longer true. */
+export interface Invalidation {
+  inode: InodeId;
+  attributes: boolean;
+  data: boolean;
+  /** Names in directory `inode`. */
+  names: readonly Buffer[];
+}
+
+/** Inode verbs: one master operation each at most, answered from a valid cache where there is one. */
+export interface Inodes {
+  lookup(parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes>;
+  getAttributes(inode: InodeId, options?: CallOptions): Promise<Attributes>;
+  setAttributes(
+    inode: InodeId,
+    change: AttributeChange,
+    options?: CallOptions,
+  ): Promise<Attributes>;
+  /** A directory, fifo, socket, device or empty regular file: `mode` has the type. */
+  makeNode(
+    parent: InodeId,
+    name: Buffer,
+    mode: number,
+    caller: Caller,
+    options?: CallOptions & { rdev?: number },
+  ): Promise<Attributes>;
+  symlink(
+    parent: InodeId,
+    name: Buffer,
+    target: Buffer,
+    caller: Caller,
+    options?: CallOptions,
+  ): Promise<Attributes>;
+  link(inode: InodeId, parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes>;
+  unlink(parent: InodeId, name: Buffer, options?: CallOptions): Promise<void>;
+  removeDirectory(parent: InodeId, name: Buffer, options?: CallOptions): Promise<void>;
+  /** `flags` as renameat2(2). */
+  rename(
+    parent: InodeId,
+    name: Buffer,
+    newParent: InodeId,
+    newName: Buffer,
+    flags: number,
+    options?: CallOptions,
+  ): Promise<void>;
+  readLink(inode: InodeId, options?: CallOptions): Promise<Buffer>;
+  readDirectory(
+    inode: InodeId,
+    after: number,
+    limit: number,
+    withAttributes: boolean,
+    options?: CallOptions,
+  ): Promise<DirectoryPage>;
+  open(inode: InodeId, options: OpenOptions): Promise<OpenFile>;
+  create(
+    parent: InodeId,
+    name: Buffer,
+    mode: number,
+    caller: Caller,
+    options: OpenOptions & { exclusive?: boolean },
+  ): Promise<OpenFile>;
+  /** The open of this handle, where this client has it (also one taken over from a dead worker). */
+  openFile(handle: HandleId): OpenFile | undefined;
+  /** Flushes and syncs whatever any open of `inode` in this client has written. */
+  fsyncInode(inode: InodeId, options?: CallOptions): Promise<void>;
+  getXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<Buffer>;
+  setXattr(
+    inode: InodeId,
+    name: Buffer,
+    value: Buffer,
+    flags: number,
+    options?: CallOptions,
+  ): Promise<void>;
+  listXattrs(inode: InodeId, options?: CallOptions): Promise<Buffer[]>;
+  removeXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<void>;
+  statFs(options?: CallOptions): Promise<FsStatistics>;
+  setReplication(inode: InodeId, replication: number, options?: CallOptions): Promise<Attributes>;
+  /**
+   * How long, in milliseconds, an answer just given may be cached above (the kernel's entry and
+   * attribute timeouts); 0 where this session may not cache it.
+   */
+  cacheMs(inode: InodeId): number;
+  /** Calls `listener` for each recall; the recall is acknowledged when its promise resolves. */
+  onInvalidate(listener: (invalidation: Invalidation) => Promise<void>): void;
+}

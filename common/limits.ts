@@ -1,0 +1,88 @@
+/**
+ * Every bound of the system, named, with the relations between them asserted below.
+ * Sizes in bytes, times in milliseconds. Unit and qualifier last.
+ */
+import assert from 'node:assert/strict';
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+
+/** Version of the control and data protocols; both ends must agree exactly. */
+export const PROTOCOL_VERSION = 1;
+
+// Names and files.
+export const NAME_BYTES_MAX = 255;
+/** A symlink's target: PATH_MAX of Linux less its terminating zero. */
+export const SYMLINK_BYTES_MAX = 4095;
+export const LINKS_MAX = 2 ** 31 - 1;
+export const CHUNK_BYTES = 64 * MIB;
+/** Largest file: what a signed 64-bit offset that stays a safe integer in JavaScript allows. */
+export const FILE_BYTES_MAX = 2 ** 53 - CHUNK_BYTES;
+/** Checksums cover this much each: the page size, so a page write never reads a block first. */
+export const BLOCK_BYTES = 4 * KIB;
+export const INLINE_BYTES_MAX_DEFAULT = 16 * KIB;
+/** What an operator may configure at most: inline data travels in control messages. */
+export const INLINE_BYTES_MAX = 256 * KIB;
+export const REPLICATION_MAX = 16;
+/** XATTR_NAME_MAX, XATTR_SIZE_MAX and XATTR_LIST_MAX of linux/limits.h. */
+export const XATTR_NAME_BYTES_MAX = 255;
+export const XATTR_VALUE_BYTES_MAX = 64 * KIB;
+export const XATTR_LIST_BYTES_MAX = 64 * KIB;
+
+// The control plane.
+export const CONTROL_MESSAGE_BYTES_MAX = 8 * MIB;
+/** Operations of one client that may be unanswered; more wait in the client. */
+export const OPERATIONS_IN_FLIGHT_MAX = 512;
+/** Operations in one frame, in either direction. */
+export const OPERATIONS_PER_FRAME_MAX = 256;
+/** Answers to keyed operations that the master keeps for each session. */
+export const COMPLETED_KEPT_PER_SESSION = 2048;
+export const SESSION_LEASE_MS = 15_000;
+/** How long a restarted master waits for its sessions before it ends what they held. */
+export const RECLAIM_GRACE_MS = 20_000;
+export const SESSIONS_MAX = 4096;
+export const DIRECTORY_PAGE_ENTRIES_MAX = 1024;
+export const HANDLES_PER_SESSION_MAX = 65_536;
+/** Inodes whose attributes, names or content one session may cache under a recall promise. */
+export const CACHED_INODES_PER_SESSION_MAX = 65_536;
+
+// Datanodes.
+export const HEARTBEAT_MS = 1_000;
+/** Silent for this long, a node gets no new chunks and no reads. */
+export const NODE_AWAY_MS = 5_000;
+/** Silent for this long, a node is given up and its chunks are copied elsewhere. */
+export const NODE_DEAD_MS_DEFAULT = 30_000;
+export const NODES_MAX = 4096;
+export const REPAIRS_RUNNING_MAX = 8;
+export const REPAIRS_PER_NODE_MAX = 2;
+/** Left free on each disk so that a full node can still delete and compact. */
+export const DISK_RESERVE_BYTES_DEFAULT = 256 * MIB;
+export const REPLICA_REPORT_PAGE = 4096;
+
+// The data plane.
+export const FRAME_PAYLOAD_BYTES_MAX = MIB;
+export const CHAIN_LENGTH_MAX = REPLICATION_MAX;
+/** Requests of one connection that a datanode works on; it stops reading the socket past that. */
+export const REQUESTS_PER_CONNECTION_MAX = 64;
+export const CONNECTIONS_PER_DATANODE_MAX = 1024;
+/** A data request unanswered for this long has failed. */
+export const DATA_REQUEST_TIMEOUT_MS = 20_000;
+export const CONNECT_TIMEOUT_MS = 3_000;
+
+// The client.
+/** Dirty bytes of one file before its writers wait. */
+export const DIRTY_BYTES_PER_FILE_MAX = 32 * MIB;
+/** Dirty bytes of one client; also the size of a mount's write journal. */
+export const DIRTY_BYTES_MAX = 64 * MIB;
+export const READ_AHEAD_BYTES_MAX = 4 * MIB;
+export const READ_CACHE_BYTES_MAX = 64 * MIB;
+
+assert(CHUNK_BYTES % FRAME_PAYLOAD_BYTES_MAX === 0);
+assert(FRAME_PAYLOAD_BYTES_MAX % BLOCK_BYTES === 0);
+assert(INLINE_BYTES_MAX_DEFAULT <= INLINE_BYTES_MAX);
+assert(INLINE_BYTES_MAX * 2 < CONTROL_MESSAGE_BYTES_MAX);
+assert(OPERATIONS_IN_FLIGHT_MAX < COMPLETED_KEPT_PER_SESSION);
+assert(HEARTBEAT_MS * 3 <= NODE_AWAY_MS && NODE_AWAY_MS < NODE_DEAD_MS_DEFAULT);
+assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
+assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);
