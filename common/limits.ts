@@ -69,6 +69,26 @@ export const CONNECTIONS_PER_DATANODE_MAX = 1024;
 /** A data request unanswered for this long has failed. */
 export const DATA_REQUEST_TIMEOUT_MS = 20_000;
 export const CONNECT_TIMEOUT_MS = 3_000;
+/** Added to the timeout for each chain member behind the one asked, so that the nearest fails first. */
+export const DATA_CHAIN_HOP_MS = 5_000;
+/** A failed connect is not tried again for this long. */
+export const DATA_CONNECT_RETRY_MS = 1_000;
+/** A data connection without a request for this long is closed. */
+export const DATA_CONNECTION_IDLE_MS = 60_000;
+/** The message of an error reply. */
+export const FRAME_MESSAGE_BYTES_MAX = 1024;
+export const CLUSTER_ID_BYTES_MAX = 64;
+/** Host name of a chain member: its length is one byte on the wire. */
+export const HOST_BYTES_MAX = 255;
+/** Payload bytes of one connection that a datanode holds; it stops reading the socket past that. */
+export const BYTES_PER_CONNECTION_MAX = 16 * MIB;
+/** Chunk files that a datanode keeps open, each with its checksum table (64 KiB) in memory. */
+export const OPEN_CHUNKS_MAX = 256;
+/** Requests that may wait for one chunk; more are refused with EBUSY. */
+export const REQUESTS_PER_CHUNK_MAX = 1024;
+/** A datanode without its master tries again after this long, doubling up to the maximum. */
+export const NODE_RECONNECT_MS_MIN = 100;
+export const NODE_RECONNECT_MS_MAX = 2_000;
 
 // The client.
 /** Dirty bytes of one file before its writers wait. */
@@ -80,6 +100,8 @@ export const READ_CACHE_BYTES_MAX = 64 * MIB;
 
 assert(CHUNK_BYTES % FRAME_PAYLOAD_BYTES_MAX === 0);
 assert(FRAME_PAYLOAD_BYTES_MAX % BLOCK_BYTES === 0);
+assert(FRAME_PAYLOAD_BYTES_MAX <= BYTES_PER_CONNECTION_MAX);
+assert(FRAME_MESSAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
 assert(INLINE_BYTES_MAX_DEFAULT <= INLINE_BYTES_MAX);
 assert(INLINE_BYTES_MAX * 2 < CONTROL_MESSAGE_BYTES_MAX);
 assert(OPERATIONS_IN_FLIGHT_MAX < COMPLETED_KEPT_PER_SESSION);
