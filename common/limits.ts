@@ -47,6 +47,15 @@ export const HANDLES_PER_SESSION_MAX = 65_536;
 /** Inodes whose attributes, names or content one session may cache under a recall promise. */
 export const CACHED_INODES_PER_SESSION_MAX = 65_536;
 
+// The master's database.
+export const DATABASE_CACHE_BYTES = 64 * MIB;
+/** Checked page by page before it is opened, where it is at most this large. */
+export const DATABASE_CHECK_BYTES_MAX = 32 * MIB;
+/** Pages in the write-ahead log before a commit moves them into the database. */
+export const DATABASE_WAL_PAGES_MAX = 4096;
+/** Operations that share one transaction; those after them wait for the next. */
+export const OPERATIONS_PER_TRANSACTION_MAX = 2048;
+
 // Datanodes.
 export const HEARTBEAT_MS = 1_000;
 /** Silent for this long, a node gets no new chunks and no reads. */

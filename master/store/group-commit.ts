@@ -1,0 +1,185 @@
+/**
+ * The one place where transactions begin and end. Everything submitted in one turn of the event
+ * loop, by whomever, runs in the order of submission in one transaction and shares its fsync.
+ *
+ * Invariants: a promise given out settles only after the commit; work that throws leaves no
+ * trace; one submitter's failure is not another's. `work` never awaits. A batch of reads only
+ * takes no write lock and pays for no fsync.
+ */
+import { strict as assert } from 'node:assert';
+import { FsError } from '../../common/errors.js';
+import { OPERATIONS_PER_TRANSACTION_MAX } from '../../common/limits.js';
+import type { Logger } from '../../common/log.js';
+import { isSqliteError, type Database, type Statement } from './database.js';
+import { Stores, type Reader, type Transactor } from './transactor.js';
+
+type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
+
+interface Member {
+  readonly work: (tx: Transactor) => unknown;
+  readonly writes: boolean;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface GroupCommitDependencies {
+  readonly database: Database;
+  readonly log: Logger;
+}
+
+export class GroupCommit {
+  readonly #log: Logger;
+  readonly #stores: Stores;
+  readonly #begin: Record<'read' | 'write', Statement>;
+  readonly #commit: Statement;
+  readonly #rollback: Statement;
+  readonly #changes: Statement<[], number>;
+  readonly #database: Database;
+  #waiting: Member[] = [];
+  #scheduled = false;
+  #closed = false;
+  readonly #idle: (() => void)[] = [];
+
+  constructor({ database, log }: GroupCommitDependencies) {
+    this.#database = database;
+    this.#log = log;
+    this.#stores = new Stores(database);
+    this.#begin = { read: database.prepare('BEGIN'), write: database.prepare('BEGIN IMMEDIATE') };
+    this.#commit = database.prepare('COMMIT');
+    this.#rollback = database.prepare('ROLLBACK');
+    this.#changes = database.prepare<[], number>('SELECT total_changes()').pluck();
+  }
+
+  /**
+   * Runs `work` in this turn's transaction. Rejects with the FsError it throws; with EIO for
+   * anything else (which is logged), ENOSPC where the disk is full.
+   */
+  submit<T>(work: (tx: Transactor) => T): Promise<T> {
+    return this.#enqueue(work, true);
+  }
+
+  /** As `submit`, for work that only reads: it sees all that was submitted before it. */
+  submitRead<T>(work: (reader: Reader) => T): Promise<T> {
+    return this.#enqueue(work, false);
+  }
+
+  /** Reads at once what has been committed. */
+  read<T>(work: (reader: Reader) => T): T {
+    return work(this.#stores);
+  }
+
+  /** When all that was submitted so far is settled; what comes after is refused. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#scheduled) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #enqueue<T>(work: (tx: Transactor) => T, writes: boolean): Promise<T> {
+    if (this.#closed) {
+      return Promise.reject(new FsError('EAGAIN', { message: 'the master is stopping' }));
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, writes, resolve: resolve as (value: unknown) => void, reject });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // After the poll phase: by then every socket readable in this turn has been read.
+    setImmediate(() => this.#run());
+  }
+
+  #run(): void {
+    const batch = this.#waiting.splice(0, OPERATIONS_PER_TRANSACTION_MAX);
+    this.#scheduled = false;
+    this.#runBatch(batch);
+    if (this.#waiting.length > 0) this.#schedule();
+    else for (const idle of this.#idle.splice(0)) idle();
+  }
+
+  #runBatch(batch: readonly Member[]): void {
+    const writes = batch.some((member) => member.writes);
+    let outcomes: Outcome[];
+    try {
+      outcomes = this.#transaction(batch, writes);
+    } catch (error) {
+      this.#settleFailedBatch(batch, error);
+      return;
+    }
+    settle(batch, outcomes);
+  }
+
+  /** One by one, so that only the guilty one fails. */
+  #settleFailedBatch(batch: readonly Member[], error: unknown): void {
+    if (batch.length > 1) {
+      this.#log.error({ err: error, operations: batch.length }, 'batch rolled back, run singly');
+      for (const member of batch) this.#runBatch([member]);
+      return;
+    }
+    const [member] = batch;
+    assert(member);
+    if (!(error instanceof FsError)) this.#log.error({ err: error }, 'operation failed');
+    member.reject(error instanceof FsError ? error : explain(error));
+  }
+
+  /** Throws after a rollback; then no member has left a trace. */
+  #transaction(batch: readonly Member[], writes: boolean): Outcome[] {
+    this.#begin[writes ? 'write' : 'read'].run();
+    let outcomes: Outcome[];
+    try {
+      outcomes = batch.map((member) => this.#runMember(member));
+      this.#commit.run();
+    } catch (error) {
+      // SQLite has already rolled back by itself on some errors, a full disk among them.
+      if (this.#database.inTransaction) this.#rollback.run();
+      this.#stores.rolledBack();
+      throw error;
+    }
+    this.#runEffects(this.#stores.committed());
+    return outcomes;
+  }
+
+  /** What is committed stays so: an effect that fails is our bug, and nobody else's failure. */
+  #runEffects(effects: readonly (() => void)[]): void {
+    for (const effect of effects) {
+      try {
+        effect();
+      } catch (error) {
+        this.#log.error({ err: error }, 'effect of a committed operation failed');
+      }
+    }
+  }
+
+  #runMember(member: Member): Outcome {
+    const before = member.writes ? this.#changes.get() : 0;
+    const mark = this.#stores.mark();
+    try {
+      return { ok: true, value: member.work(this.#stores) };
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      // Work is to check before it mutates. Where it did not, the rollback undoes the mutation.
+      if (member.writes && this.#changes.get() !== before) throw error;
+      this.#stores.undoTo(mark);
+      return { ok: false, error };
+    }
+  }
+}
+
+function settle(batch: readonly Member[], outcomes: readonly Outcome[]): void {
+  batch.forEach((member, index) => {
+    const outcome = outcomes[index];
+    assert(outcome);
+    if (outcome.ok) member.resolve(outcome.value);
+    else member.reject(outcome.error);
+  });
+}
+
+function explain(error: unknown): FsError {
+  if (isSqliteError(error, 'SQLITE_FULL')) {
+    return new FsError('ENOSPC', { message: `the master's disk is full`, cause: error });
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new FsError('EIO', { message: `the master failed: ${message}`, cause: error });
+}

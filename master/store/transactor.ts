@@ -1,0 +1,84 @@
+/**
+ * What a piece of work on the store is handed: a `Reader` can only ask, a `Transactor` can also
+ * change, and exists only inside a transaction (group-commit.ts). Both are one object at run
+ * time; the types keep writes where they belong.
+ */
+import { ChunkStore, type ChunkReader } from './chunks.js';
+import { ConfigStore, type ConfigReader } from './config.js';
+import type { Database } from './database.js';
+import { IdAllocator } from './id-allocator.js';
+import { NodeStore, type NodeReader } from './nodes.js';
+import { ReplicaStore, type ReplicaReader } from './replicas.js';
+
+export interface Reader {
+  readonly config: ConfigReader;
+  readonly chunks: ChunkReader;
+  readonly replicas: ReplicaReader;
+  readonly nodes: NodeReader;
+}
+
+export interface Transactor extends Reader {
+  readonly config: ConfigStore;
+  readonly chunks: ChunkStore;
+  readonly replicas: ReplicaStore;
+  readonly nodes: NodeStore;
+  readonly ids: IdAllocator;
+  /** Runs if this transaction is rolled back: undoes what `work` changed in memory. */
+  onRollback(undo: () => void): void;
+  /** Runs after the commit, in the order given, before the submitters hear of it. */
+  afterCommit(effect: () => void): void;
+}
+
+/** The stores of one database. Made once; only group-commit.ts hands it out. */
+export class Stores implements Transactor {
+  readonly config: ConfigStore;
+  readonly chunks: ChunkStore;
+  readonly replicas: ReplicaStore;
+  readonly nodes: NodeStore;
+  readonly ids: IdAllocator;
+  readonly #undos: (() => void)[] = [];
+  readonly #effects: (() => void)[] = [];
+
+  constructor(database: Database) {
+    this.config = new ConfigStore(database);
+    this.chunks = new ChunkStore(database);
+    this.replicas = new ReplicaStore(database);
+    this.nodes = new NodeStore(database);
+    this.ids = new IdAllocator(database);
+  }
+
+  onRollback(undo: () => void): void {
+    this.#undos.push(undo);
+  }
+
+  afterCommit(effect: () => void): void {
+    this.#effects.push(effect);
+  }
+
+  /** Where `undoTo` goes back to. */
+  mark(): Mark {
+    return { undos: this.#undos.length, effects: this.#effects.length };
+  }
+
+  /** Undoes, in memory, what came after `mark`. */
+  undoTo(mark: Mark): void {
+    this.#effects.length = mark.effects;
+    for (const undo of this.#undos.splice(mark.undos).reverse()) undo();
+  }
+
+  /** Ends the transaction; gives what is to be run now that it is durable. */
+  committed(): (() => void)[] {
+    this.#undos.length = 0;
+    return this.#effects.splice(0);
+  }
+
+  rolledBack(): void {
+    this.undoTo({ undos: 0, effects: 0 });
+    this.ids.forget();
+  }
+}
+
+interface Mark {
+  readonly undos: number;
+  readonly effects: number;
+}
