@@ -68,11 +68,14 @@ export const MIGRATIONS: readonly string[] = [
     refs       INTEGER NOT NULL,    -- file_chunk rows that name it
     length     INTEGER NOT NULL,    -- committed bytes; the rest reads as zeros
     copies     INTEGER NOT NULL,    -- wanted
-    missing    INTEGER NOT NULL,    -- wanted less those on nodes not given up
+    missing    INTEGER NOT NULL,    -- wanted less those on nodes not given up; below 0: surplus
     written    INTEGER NOT NULL,    -- 0 until the first commit: replicas may have no file yet
     trim       INTEGER NOT NULL     -- 1: replicas may be longer than 'length'
   ) STRICT;
-  CREATE INDEX chunk_missing ON chunk (missing) WHERE missing > 0;
+  -- By copies left, so that repair finds the most endangered first.
+  CREATE INDEX chunk_missing ON chunk (copies - missing, id) WHERE missing > 0;
+  CREATE INDEX chunk_surplus ON chunk (id) WHERE missing < 0;
+  CREATE INDEX chunk_unreferenced ON chunk (id) WHERE refs = 0;
 
   CREATE TABLE file_chunk (
     inode INTEGER NOT NULL,
@@ -94,7 +97,8 @@ export const MIGRATIONS: readonly string[] = [
     uuid  TEXT    NOT NULL UNIQUE,  -- made by the datanode, kept on its disk
     host  TEXT    NOT NULL,
     port  INTEGER NOT NULL,
-    dead  INTEGER NOT NULL          -- 1: given up; its replicas count for nothing
+    dead  INTEGER NOT NULL,         -- 1: given up; its replicas count for nothing
+    recount INTEGER NOT NULL        -- 1: 'missing' of its chunks is not yet brought up to date
   ) STRICT;
 
   CREATE TABLE session (
