@@ -106,6 +106,20 @@ export const DIRTY_BYTES_PER_FILE_MAX = 32 * MIB;
 export const DIRTY_BYTES_MAX = 64 * MIB;
 export const READ_AHEAD_BYTES_MAX = 4 * MIB;
 export const READ_CACHE_BYTES_MAX = 64 * MIB;
+/** Data frames of one file that may be unacknowledged. */
+export const FRAMES_IN_FLIGHT_PER_FILE_MAX = 16;
+/** Acknowledged but uncommitted bytes of one file after which a commit is sent. */
+export const UNCOMMITTED_BYTES_MAX = 16 * MIB;
+/** A connection that broke is tried again after this long; the delay doubles up to the most. */
+export const RECONNECT_DELAY_MS_MIN = 50;
+export const RECONNECT_DELAY_MS_MAX = 2_000;
+/**
+ * How long an interrupted call still waits for its answer. Programs with timers (git) send
+ * themselves signals all the time, and no local file system answers those with EINTR.
+ */
+export const INTERRUPT_GRACE_MS = 1_000;
+/** Symbolic links followed in one path walk (MAXSYMLINKS of Linux). */
+export const SYMLINKS_FOLLOWED_MAX = 40;
 
 assert(CHUNK_BYTES % FRAME_PAYLOAD_BYTES_MAX === 0);
 assert(FRAME_PAYLOAD_BYTES_MAX % BLOCK_BYTES === 0);
@@ -117,3 +131,4 @@ assert(OPERATIONS_IN_FLIGHT_MAX < COMPLETED_KEPT_PER_SESSION);
 assert(HEARTBEAT_MS * 3 <= NODE_AWAY_MS && NODE_AWAY_MS < NODE_DEAD_MS_DEFAULT);
 assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
 assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);
+assert(UNCOMMITTED_BYTES_MAX <= DIRTY_BYTES_PER_FILE_MAX);
