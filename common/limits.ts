@@ -69,6 +69,33 @@ export const REPAIRS_PER_NODE_MAX = 2;
 export const DISK_RESERVE_BYTES_DEFAULT = 256 * MIB;
 export const REPLICA_REPORT_PAGE = 4096;
 
+// The master and its datanodes.
+/** A datanode that has not confirmed an order for this long is left out of what it was for. */
+export const ORDER_TIMEOUT_MS = 4_000;
+/** Copying one chunk, or reading and checking it, takes no longer. */
+export const LONG_ORDER_TIMEOUT_MS = 120_000;
+/** Unconfirmed orders of one datanode. */
+export const ORDERS_PER_NODE_MAX = 1024;
+/** Rows of a background task's transaction, so that operations never wait long for it. */
+export const BACKGROUND_ROWS_PER_TRANSACTION_MAX = 512;
+/** Chunks freed in one transaction, whose delete orders are confirmed before the next. */
+export const RECLAIM_BATCH_MAX = 256;
+/** How often background tasks look for work that nobody announced. */
+export const BACKGROUND_IDLE_MS = 1_000;
+/** A chunk whose repair failed is tried again after this long, doubling up to the maximum. */
+export const REPAIR_RETRY_MS_MIN = 500;
+export const REPAIR_RETRY_MS_MAX = 30_000;
+/** Failed repairs remembered; the oldest is forgotten, and so tried again sooner. */
+export const REPAIRS_REMEMBERED_MAX = 4096;
+/** Replicas being checked because somebody found them bad; more reports are dropped. */
+export const DAMAGE_CHECKS_RUNNING_MAX = 8;
+export const DAMAGE_CHECKS_WAITING_MAX = 1024;
+/** Chunks that one session may hold a lease on. */
+export const CHUNK_LEASES_PER_SESSION_MAX = 16_384;
+/** Chunks known to hold nothing after their committed length; the oldest is forgotten. */
+export const TIDY_CHUNKS_REMEMBERED_MAX = 65_536;
+export const FSCK_VERIFIES_RUNNING_MAX = 4;
+
 // The data plane.
 export const FRAME_PAYLOAD_BYTES_MAX = MIB;
 export const CHAIN_LENGTH_MAX = REPLICATION_MAX;
@@ -132,3 +159,4 @@ assert(HEARTBEAT_MS * 3 <= NODE_AWAY_MS && NODE_AWAY_MS < NODE_DEAD_MS_DEFAULT);
 assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
 assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);
 assert(UNCOMMITTED_BYTES_MAX <= DIRTY_BYTES_PER_FILE_MAX);
+assert(ORDER_TIMEOUT_MS < SESSION_LEASE_MS && ORDER_TIMEOUT_MS < NODE_AWAY_MS);
