@@ -6,11 +6,25 @@
 import { ChunkStore, type ChunkReader } from './chunks.js';
 import { ConfigStore, type ConfigReader } from './config.js';
 import type { Database } from './database.js';
+import { CompletedStore, type CompletedReader } from './completed.js';
+import { EntryStore, type EntryReader } from './entries.js';
+import { InlineDataStore, type InlineDataReader } from './inline-data.js';
+import { InodeStore, type InodeReader } from './inodes.js';
+import { OrphanStore, type OrphanReader } from './orphans.js';
+import { SessionStore, type SessionReader } from './sessions.js';
+import { XattrStore, type XattrReader } from './xattrs.js';
 import { IdAllocator } from './id-allocator.js';
 import { NodeStore, type NodeReader } from './nodes.js';
 import { ReplicaStore, type ReplicaReader } from './replicas.js';
 
 export interface Reader {
+  readonly completed: CompletedReader;
+  readonly entries: EntryReader;
+  readonly inlineData: InlineDataReader;
+  readonly inodes: InodeReader;
+  readonly orphans: OrphanReader;
+  readonly sessions: SessionReader;
+  readonly xattrs: XattrReader;
   readonly config: ConfigReader;
   readonly chunks: ChunkReader;
   readonly replicas: ReplicaReader;
@@ -18,6 +32,13 @@ export interface Reader {
 }
 
 export interface Transactor extends Reader {
+  readonly completed: CompletedStore;
+  readonly entries: EntryStore;
+  readonly inlineData: InlineDataStore;
+  readonly inodes: InodeStore;
+  readonly orphans: OrphanStore;
+  readonly sessions: SessionStore;
+  readonly xattrs: XattrStore;
   readonly config: ConfigStore;
   readonly chunks: ChunkStore;
   readonly replicas: ReplicaStore;
@@ -31,6 +52,13 @@ export interface Transactor extends Reader {
 
 /** The stores of one database. Made once; only group-commit.ts hands it out. */
 export class Stores implements Transactor {
+  readonly completed: CompletedStore;
+  readonly entries: EntryStore;
+  readonly inlineData: InlineDataStore;
+  readonly inodes: InodeStore;
+  readonly orphans: OrphanStore;
+  readonly sessions: SessionStore;
+  readonly xattrs: XattrStore;
   readonly config: ConfigStore;
   readonly chunks: ChunkStore;
   readonly replicas: ReplicaStore;
@@ -40,6 +68,13 @@ export class Stores implements Transactor {
   readonly #effects: (() => void)[] = [];
 
   constructor(database: Database) {
+    this.completed = new CompletedStore(database);
+    this.entries = new EntryStore(database);
+    this.inlineData = new InlineDataStore(database);
+    this.inodes = new InodeStore(database);
+    this.orphans = new OrphanStore(database);
+    this.sessions = new SessionStore(database);
+    this.xattrs = new XattrStore(database);
     this.config = new ConfigStore(database);
     this.chunks = new ChunkStore(database);
     this.replicas = new ReplicaStore(database);

@@ -1,0 +1,54 @@
+/** The `completed` table: first answers to keyed operations, for operations sent again. */
+import type { SessionId } from '../../common/ids.js';
+import { COMPLETED_KEPT_PER_SESSION } from '../../common/limits.js';
+import type { Database, Statement } from './database.js';
+
+export class CompletedReader {
+  readonly #get: Statement<[number, number], Buffer>;
+
+  constructor(database: Database) {
+    this.#get = database
+      .prepare<[number, number], Buffer>(
+        'SELECT reply FROM completed WHERE session = ? AND key = ?',
+      )
+      .pluck();
+  }
+
+  get(session: SessionId, key: number): Buffer | undefined {
+    return this.#get.get(session, key);
+  }
+}
+
+/** Writes, inside a transaction only. */
+export class CompletedStore extends CompletedReader {
+  readonly #insert: Statement<[number, number, Uint8Array]>;
+  readonly #oldest: Statement<[number, number], number>;
+  readonly #prune: Statement<[number, number]>;
+  readonly #deleteAll: Statement<[number]>;
+
+  constructor(database: Database) {
+    super(database);
+    this.#insert = database.prepare('INSERT INTO completed (session, key, reply) VALUES (?, ?, ?)');
+    this.#oldest = database
+      .prepare<[number, number], number>(
+        'SELECT key FROM completed WHERE session = ? ORDER BY key DESC LIMIT 1 OFFSET ?',
+      )
+      .pluck();
+    this.#prune = database.prepare('DELETE FROM completed WHERE session = ? AND key <= ?');
+    this.#deleteAll = database.prepare('DELETE FROM completed WHERE session = ?');
+  }
+
+  insert(session: SessionId, key: number, reply: Uint8Array): void {
+    this.#insert.run(session, key, reply);
+  }
+
+  /** Keeps the COMPLETED_KEPT_PER_SESSION highest keys, and whatever is at or above `needed`. */
+  prune(session: SessionId, needed: number): void {
+    const oldest = this.#oldest.get(session, COMPLETED_KEPT_PER_SESSION);
+    if (oldest !== undefined) this.#prune.run(session, Math.min(oldest, needed - 1));
+  }
+
+  deleteAll(session: SessionId): void {
+    this.#deleteAll.run(session);
+  }
+}
