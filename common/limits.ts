@@ -120,6 +120,14 @@ export const HOST_BYTES_MAX = 255;
 export const BYTES_PER_CONNECTION_MAX = 16 * MIB;
 /** Chunk files that a datanode keeps open, each with its checksum table (64 KiB) in memory. */
 export const OPEN_CHUNKS_MAX = 256;
+/** Writes up to this long are made without the thread pool: they only reach the page cache. */
+export const SYNC_WRITE_BYTES_MAX = 64 * KIB;
+/** Granularity of a datanode's write-intent marks: one bit each, 64 for a chunk. */
+export const INTENT_REGION_BYTES = MIB;
+/** Chunks that may carry a write-intent mark; beyond that the oldest are synced and cleared. */
+export const INTENT_MARKS_MAX = 16_384;
+/** A chunk not written for this long is synced and its mark cleared. */
+export const INTENT_IDLE_MS = 30_000;
 /** Requests that may wait for one chunk; more are refused with EBUSY. */
 export const REQUESTS_PER_CHUNK_MAX = 1024;
 /** A datanode without its master tries again after this long, doubling up to the maximum. */
@@ -148,8 +156,36 @@ export const INTERRUPT_GRACE_MS = 1_000;
 /** Symbolic links followed in one path walk (MAXSYMLINKS of Linux). */
 export const SYMLINKS_FOLLOWED_MAX = 40;
 
+// The mount.
+/** Largest READ or WRITE of the kernel: its own limit of 256 pages. */
+export const MOUNT_REQUEST_BYTES_MAX = MIB;
+/** Reads parked on /dev/fuse; each occupies a thread of the worker's pool. */
+export const MOUNT_READERS = 2;
+/** Notifications being written to the kernel at once; each may block a thread of the pool. */
+export const MOUNT_NOTIFICATIONS_MAX = 8;
+/** UV_THREADPOOL_SIZE of a mount's worker. */
+export const MOUNT_THREADS = 16;
+/** Asynchronous requests (read-ahead, release) that the kernel keeps with the worker at once. */
+export const MOUNT_BACKGROUND_MAX = 256;
+/** Large request buffers kept for reuse. */
+export const MOUNT_BUFFERS_KEPT_MAX = 8;
+/** A recall is acknowledged after this even if the kernel has not taken the notification. */
+export const MOUNT_NOTIFICATION_WAIT_MS = 1_000;
+/** An operation interrupted by a signal that does not kill its process goes on for this long. */
+export const MOUNT_INTERRUPT_GRACE_MS = 5_000;
+/** Inodes for which a mount remembers what the kernel's caches hold. */
+export const MOUNT_NODES_REMEMBERED_MAX = 65_536;
+/** How long the first worker may take to reach the master before the mount is given up. */
+export const MOUNT_CONNECT_TIMEOUT_MS = 15_000;
+/** Pause before a dead worker is replaced: doubles from the first to the second. */
+export const MOUNT_RESTART_MS_MIN = 50;
+export const MOUNT_RESTART_MS_MAX = 5_000;
+/** How long an unmount waits for a worker that does not answer. */
+export const MOUNT_STOP_TIMEOUT_MS = 10_000;
+
 assert(CHUNK_BYTES % FRAME_PAYLOAD_BYTES_MAX === 0);
 assert(FRAME_PAYLOAD_BYTES_MAX % BLOCK_BYTES === 0);
+assert(CHUNK_BYTES / INTENT_REGION_BYTES === 64);
 assert(FRAME_PAYLOAD_BYTES_MAX <= BYTES_PER_CONNECTION_MAX);
 assert(FRAME_MESSAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
 assert(INLINE_BYTES_MAX_DEFAULT <= INLINE_BYTES_MAX);
@@ -160,3 +196,5 @@ assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
 assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);
 assert(UNCOMMITTED_BYTES_MAX <= DIRTY_BYTES_PER_FILE_MAX);
 assert(ORDER_TIMEOUT_MS < SESSION_LEASE_MS && ORDER_TIMEOUT_MS < NODE_AWAY_MS);
+assert(MOUNT_READERS + MOUNT_NOTIFICATIONS_MAX + 4 <= MOUNT_THREADS);
+assert(MOUNT_NOTIFICATION_WAIT_MS * 4 < SESSION_LEASE_MS);
