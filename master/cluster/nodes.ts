@@ -8,6 +8,7 @@
  *
  * Invariant: one live stream for each datanode.
  */
+import { deferred, type Deferred } from '../../common/async.js';
 import type { Clock, Timer } from '../../common/clock.js';
 import { FsError } from '../../common/errors.js';
 import { nodeId, type NodeId } from '../../common/ids.js';
@@ -68,6 +69,8 @@ export class NodeRegistry {
   readonly #byUuid = new Map<string, DataNode>();
   readonly #registering = new Set<string>();
   readonly #listeners: ((node: DataNode, change: NodeChange) => void)[] = [];
+  /** Who waits for which node to join. */
+  readonly #awaited = new Map<Deferred<void>, NodeId>();
   #timer: Timer | undefined;
   #lookedMs: number;
 
@@ -146,6 +149,13 @@ export class NodeRegistry {
     }
   }
 
+  /** The node's stream, waited for where it is just not there. Throws ECONNRESET. */
+  async linkOf(node: DataNode, timeoutMs: number): Promise<NodeLink> {
+    if (!node.link && this.mayAnswer(node)) await this.#joined(node, timeoutMs);
+    if (node.link) return node.link;
+    throw new FsError('ECONNRESET', { message: `datanode ${node.id} is not connected` });
+  }
+
   /** The node of `link` gave a sign of life. */
   heard(node: DataNode, link: NodeLink, capacity?: Heartbeat): void {
     if (node.link !== link) return;
@@ -161,6 +171,15 @@ export class NodeRegistry {
     if (node.link !== link) return;
     node.link = undefined;
     this.#log.info({ node: node.id, host: node.host, port: node.port }, 'datanode left');
+  }
+
+  async #joined(node: DataNode, timeoutMs: number): Promise<void> {
+    const joined = deferred<void>();
+    const timer = this.#clock.setTimeout(() => joined.resolve(), timeoutMs);
+    this.#awaited.set(joined, node.id);
+    await joined.promise;
+    this.#awaited.delete(joined);
+    timer.cancel();
   }
 
   #refuseStranger({ protocol, cluster, uuid, host, port }: Register): void {
@@ -282,6 +301,7 @@ export class NodeRegistry {
   }
 
   #tellListeners(node: DataNode, change: NodeChange): void {
+    for (const [waiting, id] of this.#awaited) if (id === node.id) waiting.resolve();
     for (const listener of this.#listeners) listener(node, change);
   }
 }

@@ -1,0 +1,312 @@
+/**
+ * The verbs of chunks: read_layout, lease_chunk, return_chunks, shorten_chain, report_replica.
+ * docs/protocol.md, "Chunks, versions, chains", has the rules.
+ *
+ * Invariants: a chain is all replicas of its chunk at its version, in one order for everybody. A
+ * replica that is silent when a lease is given is taken out, and the version raised, before
+ * anybody writes. What a writer is to trim is settled before anybody else gets a lease.
+ */
+import { FsError } from '../../common/errors.js';
+import type { ChunkId, InodeId, NodeId, SessionId } from '../../common/ids.js';
+import { chunkId, inodeId, nodeId } from '../../common/ids.js';
+import { CHUNK_BYTES, FILE_BYTES_MAX, OPERATIONS_PER_FRAME_MAX } from '../../common/limits.js';
+import type {
+  ChunkLease,
+  ChunkLocation,
+  Layout,
+  LeaseChunk,
+  ReadLayout,
+  ReportReplica,
+  ReturnChunks,
+  ShortenChain,
+} from '../../proto/control/generated/namespace.js';
+import type { NodeAddress } from '../../proto/control/generated/types.js';
+import type { ChunkLeases } from '../cluster/chunk-leases.js';
+import type { DamageDesk } from '../cluster/damage.js';
+import type { NodeRegistry } from '../cluster/nodes.js';
+import type { Placement } from '../cluster/placement.js';
+import type { Versions } from '../cluster/versions.js';
+import type { ChunkPlace, ChunkRow } from '../store/chunks.js';
+import type { GroupCommit } from '../store/group-commit.js';
+import type { Inode } from '../store/inodes.js';
+import type { Reader, Transactor } from '../store/transactor.js';
+
+/** S_IFMT, S_IFREG and S_IFDIR of inode(7). */
+const TYPE_MASK = 0o170000;
+const REGULAR = 0o100000;
+const DIRECTORY = 0o040000;
+
+/** How often a lease is tried anew after a chain had to be shortened first. */
+const LEASE_ATTEMPTS_MAX = 4;
+
+export interface ChunkVerbsDependencies {
+  readonly commit: GroupCommit;
+  readonly nodes: NodeRegistry;
+  readonly placement: Placement;
+  readonly leases: ChunkLeases;
+  readonly versions: Versions;
+  readonly damage: DamageDesk;
+  /** Can sessions from before a restart still come back with what they hold? */
+  readonly inGrace: () => boolean;
+  /** At least 0, below 1. */
+  readonly random?: () => number;
+}
+
+/** A lease, or what must be over before it can be given. */
+type LeaseAnswer =
+  | { readonly lease: ChunkLease }
+  | { readonly chunk: ChunkId; readonly version: number; readonly silent: readonly NodeId[] }
+  | { readonly wait: Promise<void> };
+
+export class ChunkVerbs {
+  readonly #commit: GroupCommit;
+  readonly #nodes: NodeRegistry;
+  readonly #placement: Placement;
+  readonly #leases: ChunkLeases;
+  readonly #versions: Versions;
+  readonly #damage: DamageDesk;
+  readonly #inGrace: () => boolean;
+  readonly #random: () => number;
+
+  constructor(dependencies: ChunkVerbsDependencies) {
+    this.#commit = dependencies.commit;
+    this.#nodes = dependencies.nodes;
+    this.#placement = dependencies.placement;
+    this.#leases = dependencies.leases;
+    this.#versions = dependencies.versions;
+    this.#damage = dependencies.damage;
+    this.#inGrace = dependencies.inGrace;
+    this.#random = dependencies.random ?? Math.random;
+  }
+
+  /** Synchronous: runs within the batch. Throws ENOENT, EISDIR, EINVAL. */
+  readLayout(reader: Reader, { inode, firstIndex, count }: ReadLayout): Layout {
+    const attributes = regularFile(reader, inodeId(inode));
+    const inline = reader.inlineData.get(inodeId(inode));
+    const limit = Math.min(count, OPERATIONS_PER_FRAME_MAX);
+    const rows = reader.chunks.range(inodeId(inode), firstIndex, firstIndex + count, limit);
+    const chunks = rows.map((row) =>
+      location(row, row.index, this.#toReadFrom(reader.replicas.of(row.id))),
+    );
+    return { attributes, chunks, inline };
+  }
+
+  /**
+   * A lease on the chunk at an index of a file, made where there is none. Throws ENOENT, EISDIR,
+   * EINVAL, EFBIG; EAGAIN (no datanode is up, or another writer is trimming); ENOSPC (all are
+   * full); EIO (every copy is on a lost node); ENFILE (too many leases).
+   */
+  async leaseChunk(session: SessionId, request: LeaseChunk): Promise<ChunkLease> {
+    const place = { inode: inodeId(request.inode), index: request.index };
+    if ((place.index + 1) * CHUNK_BYTES > FILE_BYTES_MAX) throw new FsError('EFBIG');
+    for (let attempt = 0; attempt < LEASE_ATTEMPTS_MAX; attempt++) {
+      const answer = await this.#commit.submit((tx) => this.#lease(tx, session, place));
+      if ('lease' in answer) return answer.lease;
+      if ('wait' in answer) await answer.wait;
+      else await this.#versions.leaveOut(answer.chunk, answer.version, answer.silent);
+    }
+    throw new FsError('EAGAIN', { message: 'the chain keeps changing' });
+  }
+
+  async returnChunks(session: SessionId, request: ReturnChunks): Promise<void> {
+    const inode = inodeId(request.inode);
+    const chunks = request.chunks.map(chunkId);
+    await this.#commit.submit((tx) => this.#endLeases(tx, session, inode, chunks));
+  }
+
+  /**
+   * Goes on without a failed member. Throws ESTALE (the chunk is gone), EIO (it was the last
+   * replica), ENOSPC (it is full and no other node has room), EAGAIN (ask again).
+   */
+  async shortenChain(session: SessionId, request: ShortenChain): Promise<ChunkLease> {
+    const chunk = chunkId(request.chunk);
+    const failed = nodeId(request.failedNode);
+    const { row, replicas, place } = await this.#commit.submitRead((reader) => ({
+      row: reader.chunks.get(chunk),
+      replicas: reader.replicas.of(chunk),
+      place: reader.chunks.place(chunk),
+    }));
+    if (!row || !place) throw new FsError('ESTALE', { message: `chunk ${chunk} is gone` });
+    if (request.version > row.version) {
+      throw new FsError('EINVAL', { message: `chunk ${chunk} has no version ${request.version}` });
+    }
+    // Asked again, or somebody else was faster: the answer is the chain as it is now.
+    if (request.version === row.version && replicas.includes(failed)) {
+      this.#refuseToShorten(chunk, replicas, failed, request.reason);
+      await this.#versions.leaveOut(chunk, row.version, [failed]);
+    }
+    return this.leaseChunk(session, place);
+  }
+
+  /** Takes note; the check and what follows run in the background. */
+  reportReplica(request: ReportReplica): void {
+    this.#damage.report({
+      chunk: chunkId(request.chunk),
+      version: request.version,
+      node: nodeId(request.node),
+      reason: request.reason,
+    });
+  }
+
+  /** A session that resumed says what it holds: a restarted master knows it again. */
+  async reclaim(session: SessionId, chunks: readonly { chunk: number }[]): Promise<void> {
+    await this.#commit.submitRead((reader) => {
+      for (const { chunk } of chunks) {
+        const place = reader.chunks.place(chunkId(chunk));
+        if (place) this.#leases.grant(session, place.inode, chunkId(chunk));
+      }
+    });
+  }
+
+  /** The session released its last open of the file: call within the transaction. */
+  fileReleased(tx: Transactor, session: SessionId, inode: InodeId): void {
+    const chunks = this.#leases.ofFile(session, inode);
+    if (chunks.length > 0) this.#endLeases(tx, session, inode, chunks);
+  }
+
+  #lease(tx: Transactor, session: SessionId, place: ChunkPlace): LeaseAnswer {
+    const { replication } = regularFile(tx, place.inode);
+    const row = tx.chunks.ofFile(place.inode, place.index);
+    const wait = row && this.#versions.raising(row.id);
+    if (wait) return { wait };
+    if (!row || this.#isAbandoned(row)) {
+      return { lease: this.#allocate(tx, session, place, replication, row) };
+    }
+    const replicas = tx.replicas.of(row.id);
+    const silent = replicas.filter((id) => !this.#mayAnswer(id));
+    if (silent.length === replicas.length) throw this.#noReplica(row.id, replicas);
+    if (silent.length > 0) return { chunk: row.id, version: row.version, silent };
+    const trim = this.#settleTrim(tx, session, row);
+    this.#grant(tx, session, place.inode, row.id);
+    const chain = location(row, place.index, this.#chain(row.id, replicas));
+    return { lease: { location: chain, fresh: row.written === 0, trim } };
+  }
+
+  /** `abandoned`: the chunk in whose place the new one comes. */
+  #allocate(
+    tx: Transactor,
+    session: SessionId,
+    place: ChunkPlace,
+    copies: number,
+    abandoned: ChunkRow | undefined,
+  ): ChunkLease {
+    const nodes = this.#placement.forNewChunk(copies).map((node) => node.id);
+    const id = chunkId(tx.ids.next('chunk'));
+    this.#grant(tx, session, place.inode, id);
+    if (abandoned) tx.chunks.detach(abandoned.id, place);
+    tx.chunks.allocate(id, place, copies);
+    for (const node of nodes) tx.replicas.add(id, node);
+    tx.chunks.recount(id);
+    const chain = location({ id, version: 1, length: 0 }, place.index, this.#chain(id, nodes));
+    return { location: chain, fresh: true, trim: false };
+  }
+
+  #grant(tx: Transactor, session: SessionId, inode: InodeId, chunk: ChunkId): void {
+    if (!this.#leases.grant(session, inode, chunk)) return;
+    tx.onRollback(() => void this.#leases.end(session, inode, chunk));
+  }
+
+  /**
+   * Never committed, and its writer is gone: what its replicas hold, if anything, is nobody's.
+   * A writer from before a restart may still come back for it.
+   */
+  #isAbandoned(row: ChunkRow): boolean {
+    return row.written === 0 && !this.#leases.isHeld(row.id) && !this.#inGrace();
+  }
+
+  /** Is this writer to trim first? The mark in the store stays until a commit. */
+  #settleTrim(tx: Transactor, session: SessionId, row: ChunkRow): boolean {
+    if (row.written === 0) return false;
+    if (row.trim === 1) {
+      if (this.#leases.isHeldBeside(session, row.id)) {
+        throw new FsError('EAGAIN', { message: `another session is trimming chunk ${row.id}` });
+      }
+      return true;
+    }
+    if (row.length === CHUNK_BYTES || this.#leases.isHeld(row.id)) return false;
+    if (this.#leases.isTidy(row.id)) return false;
+    // From before this master's start: who wrote to it last, and how that ended, is not known.
+    tx.chunks.markTrim(row.id);
+    tx.afterCommit(() => this.#leases.setTidy(row.id));
+    return true;
+  }
+
+  #endLeases(tx: Transactor, session: SessionId, inode: InodeId, chunks: readonly ChunkId[]): void {
+    for (const chunk of chunks) {
+      const held = this.#leases.isHeldBy(session, chunk);
+      const wasLast = this.#leases.end(session, inode, chunk);
+      if (held) tx.onRollback(() => void this.#leases.grant(session, inode, chunk));
+      const row = wasLast ? tx.chunks.get(chunk) : undefined;
+      const place = row?.written === 0 ? tx.chunks.place(chunk) : undefined;
+      if (place) tx.chunks.detach(chunk, place);
+    }
+  }
+
+  #refuseToShorten(
+    chunk: ChunkId,
+    replicas: readonly NodeId[],
+    failed: NodeId,
+    reason: string,
+  ): void {
+    const isFull = reason.includes('ENOSPC');
+    if (isFull && !this.#placement.hasRoomBeside(replicas)) throw new FsError('ENOSPC');
+    if (replicas.length > 1) return;
+    const node = this.#nodes.get(failed);
+    const mayReturn = node !== undefined && !node.dead && !this.#nodes.isUp(node);
+    const message = `the last replica of chunk ${chunk} failed: ${reason}`;
+    throw new FsError(mayReturn ? 'EAGAIN' : isFull ? 'ENOSPC' : 'EIO', { message });
+  }
+
+  #noReplica(chunk: ChunkId, replicas: readonly NodeId[]): FsError {
+    const mayReturn = replicas.some((id) => this.#nodes.get(id)?.dead === false);
+    const message = `no replica of chunk ${chunk} is on a datanode that is up`;
+    return new FsError(mayReturn ? 'EAGAIN' : 'EIO', { message });
+  }
+
+  #mayAnswer(id: NodeId): boolean {
+    const node = this.#nodes.get(id);
+    return node !== undefined && this.#nodes.mayAnswer(node);
+  }
+
+  /** One order for all writers of a chunk, another head for another chunk. */
+  #chain(chunk: ChunkId, replicas: readonly NodeId[]): NodeAddress[] {
+    const ordered = [...replicas].sort((a, b) => a - b);
+    const head = chunk % ordered.length;
+    const rotated = [...ordered.slice(head), ...ordered.slice(0, head)];
+    return this.#addresses(rotated);
+  }
+
+  /** Nodes that are up, from a random one on; where none is, those not given up (just after a start). */
+  #toReadFrom(replicas: readonly NodeId[]): NodeAddress[] {
+    const up = replicas.filter((id) => {
+      const node = this.#nodes.get(id);
+      return node !== undefined && this.#nodes.isUp(node);
+    });
+    const usable = up.length > 0 ? up : replicas.filter((id) => !this.#nodes.get(id)?.dead);
+    const first = Math.floor(this.#random() * usable.length);
+    return this.#addresses([...usable.slice(first), ...usable.slice(0, first)]);
+  }
+
+  #addresses(ids: readonly NodeId[]): NodeAddress[] {
+    return ids.flatMap((id) => {
+      const node = this.#nodes.get(id);
+      return node ? [this.#nodes.address(node)] : [];
+    });
+  }
+}
+
+function regularFile(reader: Reader, inode: InodeId): Inode {
+  const found = reader.inodes.find(inode);
+  if (!found) throw new FsError('ENOENT', { message: `inode ${inode} is gone` });
+  const type = found.mode & TYPE_MASK;
+  if (type !== REGULAR) throw new FsError(type === DIRECTORY ? 'EISDIR' : 'EINVAL');
+  return found;
+}
+
+function location(
+  row: Pick<ChunkRow, 'id' | 'version' | 'length'>,
+  index: number,
+  replicas: NodeAddress[],
+): ChunkLocation {
+  return { index, chunk: row.id, version: row.version, length: row.length, replicas };
+}
