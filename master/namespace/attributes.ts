@@ -1,0 +1,50 @@
+/** get_attributes and set_attributes. */
+import type { Timestamp } from '../../common/clock.js';
+import { FsError } from '../../common/errors.js';
+import { FILE_BYTES_MAX } from '../../common/limits.js';
+import type { GetAttributes, SetAttributes } from '../../proto/control/generated/namespace.js';
+import type { Inode } from '../store/inodes.js';
+import { expectInode } from './checks.js';
+import { isDirectory, isRegular, PERMISSIONS } from './mode.js';
+import type { ReadScope, Scope } from './scope.js';
+import { setSize } from './truncate.js';
+
+export function getAttributes({ tx }: ReadScope, { inode }: GetAttributes): Inode {
+  return expectInode(tx, inode);
+}
+
+/**
+ * Each field on its own; ctime always. Who may do it, and which set-id bits go with it, the
+ * kernel of the caller has decided.
+ */
+export function setAttributes(scope: Scope, change: SetAttributes): Inode {
+  const { tx, now, changes } = scope;
+  const inode = expectInode(tx, change.inode);
+  checkSize(inode, change.size);
+  if (change.size !== undefined || change.mtime || change.mtimeNow) scope.settle(inode.inode);
+  if (change.mode !== undefined) {
+    inode.mode = (inode.mode & ~PERMISSIONS) | (change.mode & PERMISSIONS);
+  }
+  if (change.uid !== undefined) inode.uid = change.uid;
+  if (change.gid !== undefined) inode.gid = change.gid;
+  if (change.size !== undefined) setSize(scope, inode, change.size);
+  inode.atime = pickTime(change.atimeNow ? now : change.atime, inode.atime);
+  inode.mtime = pickTime(change.mtimeNow ? now : change.mtime, inode.mtime);
+  inode.ctime = now;
+  tx.inodes.update(inode);
+  changes.attributes(inode.inode);
+  return inode;
+}
+
+function checkSize(inode: Inode, size: number | undefined): void {
+  if (size === undefined) return;
+  if (isDirectory(inode.mode)) throw new FsError('EISDIR');
+  if (!isRegular(inode.mode)) throw new FsError('EINVAL', { message: 'not a regular file' });
+  if (size > FILE_BYTES_MAX) throw new FsError('EFBIG');
+}
+
+function pickTime(wanted: Timestamp | undefined, current: Timestamp): Timestamp {
+  if (!wanted) return current;
+  if (wanted.nanoseconds > 999_999_999) return { ...wanted, nanoseconds: 999_999_999 };
+  return wanted;
+}
