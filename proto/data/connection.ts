@@ -16,8 +16,9 @@ import {
   REQUESTS_PER_CONNECTION_MAX,
 } from '../../common/limits.js';
 import { ChainError } from './chain-error.js';
-import { encodeFrame, requestFrame } from './frame-codec.js';
+import { requestFrame } from './frame-codec.js';
 import { FrameReader } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
 import { DataOp, FrameFlag, type DataPeer, type DataRequest, type Frame } from './frame.js';
 
 export interface DataAddress {
@@ -51,6 +52,7 @@ const RECEIVE_BYTES = 256 * 1024;
 
 export class DataConnection implements DataPeer {
   readonly #socket: Socket;
+  readonly #writer: FrameWriter;
   readonly #name: string;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
@@ -62,7 +64,6 @@ export class DataConnection implements DataPeer {
   readonly #closed = deferred<FsError>();
   #error: FsError | undefined;
   #nextId = 1;
-  #corked = false;
   #lastUsedMs: number;
   #watch: Timer | undefined;
 
@@ -81,6 +82,7 @@ export class DataConnection implements DataPeer {
         callback: (bytesRead, buffer) => this.#onBytes(buffer as Buffer, bytesRead),
       },
     });
+    this.#writer = new FrameWriter(this.#socket);
     this.#socket.on('drain', () => this.#pump());
     this.#socket.on('error', (error) => this.#fail(this.#lost(error.message, error)));
     this.#socket.on('end', () => this.#fail(this.#lost('closed by the peer')));
@@ -163,7 +165,7 @@ export class DataConnection implements DataPeer {
   }
 
   #maySend(): boolean {
-    return this.#pending.size < REQUESTS_PER_CONNECTION_MAX && !this.#socket.writableNeedDrain;
+    return this.#pending.size < REQUESTS_PER_CONNECTION_MAX && !this.#writer.isFull;
   }
 
   /** Sends what waits, as far as it may. */
@@ -183,19 +185,7 @@ export class DataConnection implements DataPeer {
       this.#nextId = this.#nextId === REQUEST_ID_MAX ? 1 : this.#nextId + 1;
     } while (this.#pending.has(this.#nextId));
     this.#pending.set(id, pending);
-    this.#cork();
-    for (const buffer of encodeFrame(requestFrame(pending.request, id))) this.#socket.write(buffer);
-  }
-
-  /** Everything sent in one turn of the event loop leaves in one system call. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#socket.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      this.#socket.uncork();
-    });
+    this.#writer.send(requestFrame(pending.request, id));
   }
 
   #onBytes(buffer: Buffer, bytesRead: number): boolean {

@@ -45,7 +45,7 @@ export class DataConnections {
    */
   async peer(address: DataAddress, lane = 0, signal?: AbortSignal): Promise<DataPeer> {
     if (this.#isClosed) throw new FsError('ECONNRESET', { message: 'data connections are closed' });
-    const key = `${address.host}:${address.port}/${lane}`;
+    const key = slotKey(address, lane);
     const known = this.#slots.get(key);
     if (known?.connection?.isOpen) return known.connection;
     if (known?.failure && known.failure.untilMs > this.#clock.monotonicMs()) {
@@ -53,6 +53,12 @@ export class DataConnections {
     }
     if (known && !known.connection && !known.failure) return abortable(known.connecting, signal);
     return abortable(this.#connect(key, address).connecting, signal);
+  }
+
+  /** The connection that `peer` would give, where there is one already. */
+  connected(address: DataAddress, lane = 0): DataPeer | undefined {
+    const connection = this.#slots.get(slotKey(address, lane))?.connection;
+    return connection?.isOpen ? connection : undefined;
   }
 
   /** Ends all connections; what is unanswered fails with ECONNRESET. */
@@ -90,4 +96,8 @@ export class DataConnections {
       if (slot.failure && slot.failure.untilMs <= now) this.#slots.delete(key);
     }
   }
+}
+
+function slotKey({ host, port }: DataAddress, lane: number): string {
+  return `${host}:${port}/${lane}`;
 }

@@ -62,6 +62,7 @@ function checkRequest(header: FrameHeader): void {
       return checkSizes(header, 0, 0);
     }
     case DataOp.SYNC:
+    case DataOp.STAT:
       return checkSizes(header, 0, 0);
     case DataOp.TRIM:
       if (header.offset > CHUNK_BYTES) throw wrong(`trim to ${header.offset}`);
@@ -74,7 +75,7 @@ function checkRequest(header: FrameHeader): void {
 function checkReply(header: FrameHeader): void {
   const { op, flags, errno } = header;
   if (flags !== FrameFlag.REPLY) throw wrong(`flags 0x${flags.toString(16)} on a reply`);
-  if (op < DataOp.HELLO || op > DataOp.TRIM) throw wrong(`op ${op}`);
+  if (op < DataOp.HELLO || op > DataOp.STAT) throw wrong(`op ${op}`);
   checkChain(header, false);
   if (errno !== 0) return checkSizes(header, 0, FRAME_MESSAGE_BYTES_MAX);
   if (op === DataOp.HELLO) return checkSizes(header, 0, CLUSTER_ID_BYTES_MAX);

@@ -19,6 +19,8 @@ export const DataOp = {
   SYNC: 4,
   /** Cut the replica to `offset` bytes, here and down the chain. */
   TRIM: 5,
+  /** Bytes that the replica holds, in the reply's `length`. */
+  STAT: 6,
 } as const;
 export type DataOp = (typeof DataOp)[keyof typeof DataOp];
 

@@ -1,0 +1,244 @@
+/**
+ * One open chunk file: data, and a checksum for each block of it. The table is held in memory
+ * and written after the data it covers; between the two only a write-intent mark (write-intent.ts)
+ * protects the file. Not safe for concurrent use: the store orders calls.
+ */
+import { blockChecksum, firstBadPiece } from '../../common/checksum.js';
+import type { Disk, DiskFile } from '../../common/disk.js';
+import { FsError } from '../../common/errors.js';
+import { BLOCK_BYTES, SYNC_WRITE_BYTES_MAX } from '../../common/limits.js';
+import {
+  DATA_START,
+  TABLE_BYTES,
+  TABLE_START,
+  decodeChunkHeader,
+  encodeChunkHeader,
+  type ChunkIdentity,
+} from './format.js';
+
+/** Whole blocks as they are on disk, with the checksums they were verified by. */
+export interface BlockRange {
+  offset: number;
+  payload: Buffer;
+  checksums: Buffer;
+}
+
+export class ChunkFile {
+  /** For messages; a rename changes it. */
+  path: string;
+  readonly #file: DiskFile;
+  readonly #table: Buffer;
+  #length: number;
+  /** The table on disk may differ from the one in memory, because writing it failed. */
+  #tableStale = false;
+
+  private constructor(path: string, file: DiskFile, table: Buffer, length: number) {
+    this.path = path;
+    this.#file = file;
+    this.#table = table;
+    this.#length = length;
+  }
+
+  /** Throws ENOENT, EIO (damaged header, or the chunk of somebody else), or the disk's errno. */
+  static async open(
+    disk: Disk,
+    path: string,
+    expected: Pick<ChunkIdentity, 'cluster' | 'chunk'>,
+  ): Promise<ChunkFile> {
+    const file = await disk.open('open chunk', path, 'read-write');
+    try {
+      const head = Buffer.alloc(DATA_START);
+      const bytes = await file.read('read chunk head', head, 0);
+      const identity = decodeChunkHeader(head.subarray(0, Math.min(bytes, TABLE_START)));
+      if (identity.chunk !== expected.chunk || identity.cluster !== expected.cluster) {
+        const message = `file holds chunk ${identity.chunk} of cluster ${identity.cluster}`;
+        throw new FsError('EIO', { message, path });
+      }
+      const size = await file.size('size of chunk');
+      const table = head.subarray(TABLE_START);
+      return new ChunkFile(path, file, table, Math.max(0, size - DATA_START));
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Throws EEXIST, ENOSPC, or the disk's errno. */
+  static async create(disk: Disk, path: string, identity: ChunkIdentity): Promise<ChunkFile> {
+    const file = await disk.open('create chunk', path, 'create');
+    try {
+      file.writeSync('write chunk header', encodeChunkHeader(identity), 0);
+      return new ChunkFile(path, file, Buffer.alloc(TABLE_BYTES), 0);
+    } catch (error) {
+      await file.close();
+      await disk.unlink('unlink chunk not created', path);
+      throw error;
+    }
+  }
+
+  /** Bytes of data; what lies after them reads as zeros. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * `checksums` are those of the payload's pieces, already verified. Throws the disk's errno, or
+   * EIO where a block that is overwritten in part is damaged. After a failure each block touched
+   * holds old and new bytes in some mix, and its checksum fits.
+   */
+  async write(offset: number, payload: Buffer, checksums: Buffer): Promise<void> {
+    if (this.#tableStale) this.#writeWholeTable();
+    const entries = this.#entriesAfterWrite(offset, payload, checksums);
+    const tableAt = Math.floor(offset / BLOCK_BYTES) * 4;
+    try {
+      const at = DATA_START + offset;
+      if (payload.length <= SYNC_WRITE_BYTES_MAX) this.#file.writeSync('write data', payload, at);
+      else await this.#file.write('write data', payload, at);
+      this.#length = Math.max(this.#length, offset + payload.length);
+      entries.copy(this.#table, tableAt);
+      this.#file.writeSync('write table', entries, TABLE_START + tableAt);
+    } catch (error) {
+      await this.rechecksum(tableAt / 4, entries.length / 4);
+      throw error;
+    }
+  }
+
+  /** The blocks that [offset, offset + length) touches. Throws EIO, naming the first bad block. */
+  async read(offset: number, length: number): Promise<BlockRange> {
+    const range = await this.#readBlocks(offset, length);
+    const bad = firstBadPiece(range.payload, range.offset, range.checksums);
+    if (bad >= 0) throw this.#damaged((range.offset + bad) / BLOCK_BYTES);
+    return range;
+  }
+
+  /** Numbers of the blocks in the range that fail their checksum. */
+  async badBlocks(offset: number, length: number): Promise<number[]> {
+    const range = await this.#readBlocks(offset, length);
+    const bad: number[] = [];
+    for (let at = 0; at < range.payload.length; at += BLOCK_BYTES) {
+      const sum = blockChecksum(range.payload.subarray(at, at + BLOCK_BYTES));
+      if (sum !== range.checksums.readUInt32LE((at / BLOCK_BYTES) * 4)) {
+        bad.push((range.offset + at) / BLOCK_BYTES);
+      }
+    }
+    return bad;
+  }
+
+  /** Cuts to `offset` bytes; a shorter file stays as it is. Throws as `write` does. */
+  async trim(offset: number): Promise<void> {
+    if (offset >= this.#length) return;
+    if (this.#tableStale) this.#writeWholeTable();
+    const blockStart = offset - (offset % BLOCK_BYTES);
+    const kept = blockStart === offset ? undefined : this.#verifiedBlock(blockStart / BLOCK_BYTES);
+    const firstCut = Math.ceil(offset / BLOCK_BYTES);
+    const endCut = Math.ceil(this.#length / BLOCK_BYTES);
+    await this.#file.truncate('trim data', DATA_START + offset);
+    this.#length = offset;
+    this.#table.fill(0, firstCut * 4, endCut * 4);
+    if (kept) {
+      this.#setChecksum(blockStart / BLOCK_BYTES, kept.subarray(0, offset - blockStart));
+    }
+    this.#writeTable(Math.floor(offset / BLOCK_BYTES), endCut);
+  }
+
+  /** Data and table are on disk when it resolves. */
+  async sync(): Promise<void> {
+    if (this.#tableStale) this.#writeWholeTable();
+    await this.#file.sync('sync chunk');
+  }
+
+  /**
+   * Makes the checksums of `count` blocks fit what is there: after a failed or interrupted write,
+   * whose bytes nobody was promised. How many did not fit; -1 if the disk does not let us.
+   */
+  async rechecksum(first: number, count: number): Promise<number> {
+    try {
+      const size = await this.#file.size('size of chunk');
+      this.#length = Math.max(0, size - DATA_START);
+      const range = await this.#readBlocks(first * BLOCK_BYTES, count * BLOCK_BYTES);
+      let wrong = 0;
+      for (let block = first; block < first + count; block += 1) {
+        const before = this.#table.readUInt32LE(block * 4);
+        const at = (block - first) * BLOCK_BYTES;
+        this.#setChecksum(block, range.payload.subarray(at, at + BLOCK_BYTES));
+        if (this.#table.readUInt32LE(block * 4) !== before) wrong += 1;
+      }
+      this.#writeTable(first, first + count);
+      return wrong;
+    } catch {
+      // The caller already has an error to tell; this one shows again when the table is needed.
+      this.#tableStale = true;
+      return -1;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  /** The table's entries of the touched blocks, as they will be after the write. */
+  #entriesAfterWrite(offset: number, payload: Buffer, checksums: Buffer): Buffer {
+    const end = offset + payload.length;
+    const startsInside = offset % BLOCK_BYTES !== 0;
+    const endsInside = end % BLOCK_BYTES !== 0 && end < this.#length;
+    if (!startsInside && !endsInside) return checksums;
+    const entries = Buffer.from(checksums);
+    const first = Math.floor(offset / BLOCK_BYTES);
+    const last = Math.floor((end - 1) / BLOCK_BYTES);
+    if (startsInside) entries.writeUInt32LE(this.#mergedChecksum(first, offset, payload), 0);
+    if (endsInside && (last !== first || !startsInside)) {
+      entries.writeUInt32LE(this.#mergedChecksum(last, offset, payload), (last - first) * 4);
+    }
+    return entries;
+  }
+
+  /** Checksum of `block` with the part of `payload` (at `offset`) that falls into it laid over. */
+  #mergedChecksum(block: number, offset: number, payload: Buffer): number {
+    const blockStart = block * BLOCK_BYTES;
+    const merged = this.#verifiedBlock(block);
+    const from = Math.max(blockStart, offset);
+    const to = Math.min(blockStart + BLOCK_BYTES, offset + payload.length);
+    payload.copy(merged, from - blockStart, from - offset, to - offset);
+    return blockChecksum(merged);
+  }
+
+  /** A whole block, padded with zeros, checked. */
+  #verifiedBlock(block: number): Buffer {
+    const bytes = Buffer.alloc(BLOCK_BYTES);
+    const start = block * BLOCK_BYTES;
+    if (start < this.#length) this.#file.readSync('read block', bytes, DATA_START + start);
+    if (blockChecksum(bytes) !== this.#table.readUInt32LE(block * 4)) throw this.#damaged(block);
+    return bytes;
+  }
+
+  async #readBlocks(offset: number, length: number): Promise<BlockRange> {
+    const first = Math.floor(offset / BLOCK_BYTES);
+    const end = Math.ceil((offset + length) / BLOCK_BYTES);
+    const payload = Buffer.allocUnsafe((end - first) * BLOCK_BYTES);
+    const start = first * BLOCK_BYTES;
+    const present =
+      start < this.#length ? await this.#file.read('read data', payload, DATA_START + start) : 0;
+    payload.fill(0, present);
+    const checksums = Buffer.from(this.#table.subarray(first * 4, end * 4));
+    return { offset: start, payload, checksums };
+  }
+
+  #setChecksum(block: number, bytes: Buffer): void {
+    this.#table.writeUInt32LE(blockChecksum(bytes), block * 4);
+  }
+
+  #writeTable(first: number, end: number): void {
+    const entries = this.#table.subarray(first * 4, end * 4);
+    this.#tableStale = true;
+    this.#file.writeSync('write table', entries, TABLE_START + first * 4);
+    this.#tableStale = false;
+  }
+
+  #writeWholeTable(): void {
+    this.#writeTable(0, TABLE_BYTES / 4);
+  }
+
+  #damaged(block: number): FsError {
+    return new FsError('EIO', { message: `block ${block} fails its checksum`, path: this.path });
+  }
+}
