@@ -1,5 +1,5 @@
 /** A connection to the cluster's files for the time of one command. */
-import { connect, type CairnFs } from '../client/index.js';
+import type { CairnFs } from '../client/index.js';
 import type { ClusterArguments } from './options.js';
 
 /** Cluster paths are absolute; a relative one is meant from the root. */
@@ -18,6 +18,8 @@ export async function withFiles<T>(
   options: ClusterArguments,
   work: (files: CairnFs) => Promise<T>,
 ): Promise<T> {
+  // Only here, so that `cairn master` does not load a client.
+  const { connect } = await import('../client/index.js');
   await using files = await connect({
     master: options.master,
     kind: 'command',

@@ -1,0 +1,14 @@
+/** Ports of this machine. */
+import { createServer, type AddressInfo } from 'node:net';
+
+/** A loopback port that nobody listens on now. Where port 0 can be passed instead, pass 0. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
