@@ -1,0 +1,169 @@
+/** Requests about open files: unpack, call, pack. */
+import { FsError, toFsError } from '../../common/errors.js';
+import { FILE_BYTES_MAX } from '../../common/limits.js';
+import type { OpenFile } from '../../client/types.js';
+import type { OpenOut, READ_IN, WRITE_IN } from '../abi.js';
+import { toEntryOut } from '../attributes.js';
+import {
+  FOPEN,
+  FUSE_OPEN_KILL_SUIDGID,
+  FUSE_WRITE_CACHE,
+  FUSE_WRITE_KILL_SUIDGID,
+  OpenFlag,
+} from '../constants.js';
+import { openOptions, type FileHandle } from '../handles.js';
+import type { MountState } from '../mount-state.js';
+import type { KernelRequest } from '../request.js';
+import { dropPrivilege } from './privilege.js';
+
+const EMPTY = Buffer.alloc(0);
+
+export async function open(
+  mount: MountState,
+  request: KernelRequest,
+  args: { flags: number; openFlags: number },
+): Promise<OpenOut> {
+  mount.handles.ensureRoom();
+  if (args.openFlags & FUSE_OPEN_KILL_SUIDGID) await dropPrivilege(mount, request);
+  const options = openOptions(args.flags);
+  if (options.truncate) mount.changes.note(request.nodeid);
+  options.signal = request.signal;
+  options.handle = request.handle;
+  const file = await mount.inodes.open(request.nodeid, options);
+  return opened(mount, request, file, args.flags);
+}
+
+/**
+ * The kernel checked permissions for a name that was not there. So if it is there now, made by
+ * another mount, it must not be opened unchecked: ESTALE has the kernel look again.
+ */
+export async function create(
+  mount: MountState,
+  request: KernelRequest,
+  args: { flags: number; mode: number },
+) {
+  mount.handles.ensureRoom();
+  const { inodes } = mount;
+  const options = {
+    ...openOptions(args.flags),
+    ...request.keyedOptions,
+    exclusive: true,
+    handle: request.handle,
+  };
+  const { nodeid, name } = request;
+  const mode = args.mode & 0o7777;
+  let file: OpenFile;
+  try {
+    file = await inodes.create(nodeid, name, mode, request, options);
+  } catch (error) {
+    if (toFsError(error).code !== 'EEXIST' || args.flags & OpenFlag.O_EXCL) throw error;
+    throw new FsError('ESTALE', { cause: error });
+  }
+  mount.changes.note(nodeid);
+  mount.nodes.noteNoCapability(file.inode);
+  const entry = toEntryOut(inodes, nodeid, file.opened);
+  return { entry, open: opened(mount, request, file, args.flags) };
+}
+
+function opened(mount: MountState, request: KernelRequest, file: OpenFile, flags: number): OpenOut {
+  mount.handles.addFile(request.unique, file);
+  let openFlags = 0;
+  if (flags & OpenFlag.O_DIRECT || !file.cacheable) openFlags |= FOPEN.DIRECT_IO;
+  else if (mount.nodes.mayKeepPages(file.inode, file.opened.dataVersion)) {
+    openFlags |= FOPEN.KEEP_CACHE;
+  }
+  if ((flags & OpenFlag.O_ACCMODE) === OpenFlag.O_RDONLY) openFlags |= FOPEN.NOFLUSH;
+  return { fh: request.unique, openFlags };
+}
+
+type ReadIn = ReturnType<(typeof READ_IN)['decode']>;
+type WriteIn = ReturnType<(typeof WRITE_IN)['decode']>;
+
+export async function read(
+  mount: MountState,
+  request: KernelRequest,
+  args: ReadIn,
+): Promise<Buffer> {
+  if (args.offset >= FILE_BYTES_MAX) return EMPTY;
+  const handle =
+    mount.handles.file(args.fh) ??
+    (await mount.handles.fileOrReopen(args.fh, request.nodeid, args.flags));
+  return handle.file.read(args.offset, args.size, request.signal);
+}
+
+export async function write(
+  mount: MountState,
+  request: KernelRequest,
+  args: WriteIn,
+): Promise<{ size: number }> {
+  const { data } = request;
+  if (args.size !== data.length) throw new FsError('EINVAL');
+  if (args.offset + args.size > FILE_BYTES_MAX) throw new FsError('EFBIG');
+  const handle =
+    mount.handles.file(args.fh) ??
+    (await mount.handles.fileOrReopen(args.fh, request.nodeid, args.flags));
+  if (args.writeFlags & FUSE_WRITE_KILL_SUIDGID) await dropPrivilege(mount, request);
+  handle.written = true;
+  mount.changes.note(request.nodeid);
+  const appends = (args.flags & OpenFlag.O_APPEND) !== 0 && !(args.writeFlags & FUSE_WRITE_CACHE);
+  if (!appends) {
+    await handle.file.write(args.offset, data, request.signal);
+  } else if (!request.resent || !(await isThere(handle, args.offset, data))) {
+    const at = await handle.file.write(null, data, request.signal);
+    // The kernel put the bytes into its pages at the end that it knew of.
+    if (at !== args.offset) mount.invalidate(request.nodeid, Math.min(at, args.offset));
+  }
+  return { size: data.length };
+}
+
+/** Did the worker that died append this already? Without the question it would be there twice. */
+async function isThere(handle: FileHandle, offset: number, data: Buffer): Promise<boolean> {
+  const there = await handle.file.read(offset, data.length).catch(() => EMPTY);
+  return there.equals(data);
+}
+
+/** close(2) of one descriptor. What it could not write, it says here. */
+export async function flush(
+  mount: MountState,
+  request: KernelRequest,
+  args: { fh: number },
+): Promise<void> {
+  const handle = mount.handles.file(args.fh);
+  if (!handle) return;
+  await handle.file.flush(request.signal);
+  if (!handle.written) return;
+  handle.written = false;
+  const { inode } = handle.file;
+  if (!mount.nodes.knowsPages(inode)) return;
+  const { dataVersion } = await mount.inodes.getAttributes(inode, request.options);
+  mount.nodes.wrote(inode, dataVersion);
+}
+
+/**
+ * Nobody waits for the answer, but until it is given the kernel sends the request again to a
+ * replaced worker: so it is given when the open has ended at the master too.
+ */
+export async function release(
+  mount: MountState,
+  request: KernelRequest,
+  args: { fh: number },
+): Promise<void> {
+  const file = mount.handles.takeFile(args.fh);
+  if (!file) return;
+  try {
+    await file.close();
+  } catch (error) {
+    // After close(2) has returned there is nobody left to tell.
+    mount.log.error({ err: error, inode: request.nodeid }, 'closing a file failed');
+  }
+}
+
+export async function fsync(
+  mount: MountState,
+  request: KernelRequest,
+  args: { fh: number },
+): Promise<void> {
+  const handle = mount.handles.file(args.fh);
+  if (handle) await handle.file.fsync(request.signal);
+  else await mount.inodes.fsyncInode(request.nodeid, request.options);
+}

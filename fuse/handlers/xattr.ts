@@ -1,0 +1,75 @@
+/** Extended attributes: unpack, call, pack. */
+import { FsError, toFsError } from '../../common/errors.js';
+import { XATTR_LIST_BYTES_MAX } from '../../common/limits.js';
+import type { MountState } from '../mount-state.js';
+import type { KernelRequest } from '../request.js';
+
+const CAPABILITY = Buffer.from('security.capability');
+/** POSIX ACLs: kept but not enforced they would be a lie. */
+const SYSTEM_PREFIX = Buffer.from('system.');
+const ZERO = Buffer.alloc(1);
+
+/** A size of 0 asks how large a buffer to bring. */
+function sized(value: Buffer, size: number): Buffer | { size: number } {
+  if (size === 0) return { size: value.length };
+  if (value.length > size) throw new FsError('ERANGE');
+  return value;
+}
+
+function refuseSystem(name: Buffer): void {
+  if (name.subarray(0, SYSTEM_PREFIX.length).equals(SYSTEM_PREFIX)) {
+    throw new FsError('EOPNOTSUPP');
+  }
+}
+
+/** Each write(2) asks for `security.capability` first: that nearly all have none is remembered. */
+export async function getxattr(
+  mount: MountState,
+  request: KernelRequest,
+  args: { size: number },
+): Promise<Buffer | { size: number }> {
+  const { inodes, nodes } = mount;
+  const inode = request.nodeid;
+  refuseSystem(request.name);
+  const isCapability = request.name.equals(CAPABILITY);
+  if (isCapability && nodes.hasNoCapability(inode) && inodes.cacheMs(inode) > 0) {
+    throw new FsError('ENODATA');
+  }
+  try {
+    return sized(await inodes.getXattr(inode, request.name, request.options), args.size);
+  } catch (error) {
+    if (isCapability && toFsError(error).code === 'ENODATA') nodes.noteNoCapability(inode);
+    throw error;
+  }
+}
+
+export async function setxattr(
+  mount: MountState,
+  request: KernelRequest,
+  args: { size: number; flags: number },
+): Promise<void> {
+  if (request.data.length !== args.size) throw new FsError('EINVAL');
+  refuseSystem(request.name);
+  mount.nodes.forgetAttributes(request.nodeid);
+  const { nodeid, name, data, keyedOptions } = request;
+  await mount.inodes.setXattr(nodeid, name, data, args.flags, keyedOptions);
+  mount.changes.note(nodeid);
+}
+
+export async function listxattr(
+  mount: MountState,
+  request: KernelRequest,
+  args: { size: number },
+): Promise<Buffer | { size: number }> {
+  const names = await mount.inodes.listXattrs(request.nodeid, request.options);
+  const list = Buffer.concat(names.flatMap((name) => [name, ZERO]));
+  if (list.length > XATTR_LIST_BYTES_MAX) throw new FsError('E2BIG');
+  return sized(list, args.size);
+}
+
+export async function removexattr(mount: MountState, request: KernelRequest): Promise<void> {
+  refuseSystem(request.name);
+  const { nodeid, name, keyedOptions } = request;
+  await mount.inodes.removeXattr(nodeid, name, keyedOptions);
+  mount.changes.note(nodeid);
+}

@@ -1,0 +1,16 @@
+/** What the handlers of one mount share. */
+import type { Logger } from '../common/log.js';
+import type { Inodes } from '../client/types.js';
+import type { Changes } from './changes.js';
+import type { Handles } from './handles.js';
+import type { KernelNodes } from './nodes.js';
+
+export interface MountState {
+  readonly inodes: Inodes;
+  readonly nodes: KernelNodes;
+  readonly changes: Changes;
+  readonly handles: Handles;
+  readonly log: Logger;
+  /** Has the kernel drop what it caches of an inode: attributes, and pages after `from`. */
+  invalidate(inode: number, from?: number): void;
+}

@@ -1,0 +1,52 @@
+/**
+ * What the mount remembers about inodes and the kernel's caches of them. Node ids are inode
+ * ids, so lookups need no counting; everything here may be forgotten at any moment, at the price
+ * of a question to the master.
+ */
+import { LRUCache } from 'lru-cache';
+import type { InodeId } from '../common/ids.js';
+import { MOUNT_NODES_REMEMBERED_MAX } from '../common/limits.js';
+
+export class KernelNodes {
+  /** Data version of which the kernel's pages of an inode are. */
+  readonly #pages = new LRUCache<InodeId, number>({ max: MOUNT_NODES_REMEMBERED_MAX });
+  /** Inodes known to have no `security.capability`, for which the kernel asks at each write. */
+  readonly #withoutCapability = new LRUCache<InodeId, true>({ max: MOUNT_NODES_REMEMBERED_MAX });
+
+  /**
+   * At an open that found `dataVersion`: may the kernel keep the pages it has? From now on it
+   * has pages of that version.
+   */
+  mayKeepPages(inode: InodeId, dataVersion: number): boolean {
+    const known = this.#pages.get(inode);
+    if (known === dataVersion) return true;
+    this.#pages.set(inode, dataVersion);
+    return false;
+  }
+
+  /** Our own writes, which went through the kernel's pages, made this version. */
+  wrote(inode: InodeId, dataVersion: number): void {
+    if (this.#pages.has(inode)) this.#pages.set(inode, dataVersion);
+  }
+
+  /** Has the data of `inode` been recalled since it was last opened here? */
+  knowsPages(inode: InodeId): boolean {
+    return this.#pages.has(inode);
+  }
+
+  hasNoCapability(inode: InodeId): boolean {
+    return this.#withoutCapability.has(inode);
+  }
+
+  noteNoCapability(inode: InodeId): void {
+    this.#withoutCapability.set(inode, true);
+  }
+
+  forgetAttributes(inode: InodeId): void {
+    this.#withoutCapability.delete(inode);
+  }
+
+  forgetPages(inode: InodeId): void {
+    this.#pages.delete(inode);
+  }
+}

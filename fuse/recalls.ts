@@ -1,0 +1,88 @@
+/**
+ * Turns recalls of the master into notifications for the kernel, and says when a recall is
+ * carried out: when the kernel has taken its notifications, or cannot take them before one of
+ * our own requests has been answered (locks.ts), or has not taken them for too long.
+ * Notifications are written off the event loop; they may block their thread.
+ */
+import pLimit from 'p-limit';
+import type { InodeId } from '../common/ids.js';
+import type { Logger } from '../common/log.js';
+import { MOUNT_NOTIFICATION_WAIT_MS, MOUNT_NOTIFICATIONS_MAX } from '../common/limits.js';
+import type { Invalidation } from '../client/types.js';
+import type { Changes } from './changes.js';
+import type { KernelLocks } from './locks.js';
+import type { KernelNodes } from './nodes.js';
+import { invalidateEntry, invalidateInode } from './notify.js';
+
+export interface RecallParts {
+  /** Writes a notification, off the event loop; resolves when the kernel is done with it. */
+  notify(message: Buffer): Promise<void>;
+  expireOnly(): boolean;
+  locks: KernelLocks;
+  changes: Changes;
+  nodes: KernelNodes;
+  log: Logger;
+}
+
+export class Recalls {
+  readonly #parts: RecallParts;
+  readonly #limit = pLimit(MOUNT_NOTIFICATIONS_MAX);
+
+  constructor(parts: RecallParts) {
+    this.#parts = parts;
+  }
+
+  /** The listener of Inodes.onInvalidate. */
+  async carryOut(invalidation: Invalidation): Promise<void> {
+    const { inode, names, data } = invalidation;
+    const { changes, nodes } = this.#parts;
+    changes.note(inode);
+    nodes.forgetAttributes(inode);
+    if (data) nodes.forgetPages(inode);
+    const all: Promise<void>[] = [];
+    if (data) all.push(this.#tell('pages', inode, [invalidateInode(inode, 0)]));
+    else if (invalidation.attributes) all.push(this.#send([invalidateInode(inode)]));
+    if (names.length > 0) {
+      const expireOnly = this.#parts.expireOnly();
+      const messages = names.map((name) => invalidateEntry(inode, name, expireOnly));
+      all.push(this.#tell('names', inode, messages));
+    }
+    await Promise.all(all);
+  }
+
+  /** Has the kernel drop attributes, and pages after `from`, without anybody waiting for it. */
+  invalidate(inode: InodeId, from?: number): void {
+    void this.#send([invalidateInode(inode, from)]);
+  }
+
+  /** Sends, and waits for it as long as waiting is safe. */
+  async #tell(kind: 'names' | 'pages', inode: InodeId, messages: Buffer[]): Promise<void> {
+    const { locks, log } = this.#parts;
+    const sent = this.#send(messages);
+    if (locks.blocks(kind, inode)) return;
+    await new Promise<void>((resolve) => {
+      const late = () => {
+        log.warn({ inode, kind }, 'the kernel is slow to take a notification');
+        done();
+      };
+      const timer = setTimeout(late, MOUNT_NOTIFICATION_WAIT_MS);
+      const stopWaiting = locks.whenBlocked(kind, inode, () => done());
+      const done = () => {
+        clearTimeout(timer);
+        stopWaiting();
+        resolve();
+      };
+      void sent.then(done);
+    });
+  }
+
+  /**
+   * Answers that were true before the recall may be about to be written to the kernel by code
+   * that is only waiting for its turn: the notification comes after them.
+   */
+  async #send(messages: Buffer[]): Promise<void> {
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    const { notify } = this.#parts;
+    await Promise.all(messages.map((message) => this.#limit(() => notify(message))));
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * One request of the kernel while it is being served. `data` and `names` are only the request's
+ * own until it is answered: what is kept longer must be copied.
+ */
+import { handleId, type HandleId, type InodeId } from '../common/ids.js';
+import type { CallOptions, Caller } from '../client/types.js';
+
+export class KernelRequest implements Caller {
+  /** Names of the request in order: of an entry, of the new entry, of a symlink or xattr. */
+  names: Buffer[] = [];
+  /** What follows arguments and names: the bytes of a WRITE, the value of a SETXATTR. */
+  data: Buffer = EMPTY;
+  answered = false;
+  #controller: AbortController | undefined;
+
+  constructor(
+    readonly opcode: number,
+    /** The kernel's `unique` without the resend mark: the same before and after a resend. */
+    readonly unique: number,
+    readonly uniqueLow: number,
+    /** With the resend mark: a reply must carry it. */
+    readonly uniqueHigh: number,
+    /** Was the request sent before, to a worker that died? */
+    readonly resent: boolean,
+    readonly nodeid: InodeId,
+    readonly uid: number,
+    readonly gid: number,
+    readonly pid: number,
+  ) {}
+
+  get name(): Buffer {
+    return this.names[0] ?? EMPTY;
+  }
+
+  get secondName(): Buffer {
+    return this.names[1] ?? EMPTY;
+  }
+
+  /** Aborts when the kernel interrupts the request. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  get options(): CallOptions {
+    return { signal: this.signal };
+  }
+
+  /** For a mutation that must not be applied twice (docs/protocol.md, "exactly once"). */
+  get keyedOptions(): CallOptions & { key: number } {
+    return { signal: this.signal, key: this.unique };
+  }
+
+  /** The handle that this request opens, if it opens one. */
+  get handle(): HandleId {
+    return handleId(this.unique);
+  }
+
+  abort(): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort();
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
