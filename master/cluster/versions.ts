@@ -124,7 +124,7 @@ export class Versions {
       to += 1;
     }
     const removed = await this.#write({ row, survivors, to });
-    this.#log.info({ chunk: row.id, version: to, removed }, 'chunk goes on with fewer replicas');
+    this.#log.info({ chunk: row.id, version: to, removed }, 'version raised');
     this.#deleteFrom(removed, row.id, to - 1);
   }
 

@@ -44,6 +44,7 @@ export interface EndangeredChunk {
 
 export interface ChunkCounts {
   readonly chunks: number;
+  /** Written chunks with fewer copies than wanted. */
   readonly missingCopies: number;
   /** Written chunks without a copy on a node not given up. */
   readonly lost: number;
@@ -83,12 +84,13 @@ export class ChunkReader {
       .pluck();
     this.#count = database.prepare<[], number>('SELECT count(*) FROM chunk').pluck();
     this.#countMissing = database.prepare(
-      `SELECT count(*) AS missingCopies, sum(copies - missing <= 0 AND written = 1) AS lost
-       FROM chunk WHERE missing > 0`,
+      `SELECT count(*) AS missingCopies, sum(copies - missing <= 0) AS lost
+       FROM chunk WHERE missing > 0 AND written = 1 AND refs > 0`,
     );
     this.#endangered = database.prepare(
       `SELECT id, copies - missing AS left FROM chunk
-       WHERE missing > 0 AND copies - missing >= ? AND (copies - missing > ? OR id > ?)
+       WHERE missing > 0 AND written = 1 AND refs > 0
+         AND copies - missing >= ? AND (copies - missing > ? OR id > ?)
        ORDER BY copies - missing, id LIMIT ?`,
     );
     this.#surplus = database
@@ -135,8 +137,8 @@ export class ChunkReader {
   }
 
   /**
-   * Chunks that miss copies and have one left to copy from, the fewest left first, after the one
-   * given (which need not exist any more).
+   * Written chunks that miss copies and have one left to copy from, the fewest left first, after
+   * the one given (which need not exist any more).
    */
   endangeredAfter({ left, id }: EndangeredChunk, limit: number): EndangeredChunk[] {
     const from = Math.max(left, 1);
