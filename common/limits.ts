@@ -42,6 +42,10 @@ export const SESSION_LEASE_MS = 15_000;
 /** How long a restarted master waits for its sessions before it ends what they held. */
 export const RECLAIM_GRACE_MS = 20_000;
 export const SESSIONS_MAX = 4096;
+/** A connection that has not said hello by then is closed. */
+export const HELLO_TIMEOUT_MS = 10_000;
+/** A session alive but with a recall unacknowledged for this long is ended: others wait for it. */
+export const RECALL_TIMEOUT_MS = 60_000;
 export const DIRECTORY_PAGE_ENTRIES_MAX = 1024;
 export const HANDLES_PER_SESSION_MAX = 65_536;
 /** Inodes whose attributes, names or content one session may cache under a recall promise. */
@@ -130,9 +134,12 @@ export const INTENT_MARKS_MAX = 16_384;
 export const INTENT_IDLE_MS = 30_000;
 /** Requests that may wait for one chunk; more are refused with EBUSY. */
 export const REQUESTS_PER_CHUNK_MAX = 1024;
-/** A datanode without its master tries again after this long, doubling up to the maximum. */
-export const NODE_RECONNECT_MS_MIN = 100;
-export const NODE_RECONNECT_MS_MAX = 2_000;
+/** Orders of the master that a datanode works on; it stops reading the stream past that. */
+export const ORDERS_RUNNING_MAX = 64;
+/** READs that a copy keeps in flight. */
+export const COPY_READS_IN_FLIGHT = 4;
+/** Damaged chunks that a datanode without its master remembers to report. */
+export const DAMAGE_WAITING_MAX = 1024;
 
 // The client.
 /** Dirty bytes of one file before its writers wait. */
@@ -153,6 +160,8 @@ export const RECONNECT_DELAY_MS_MAX = 2_000;
  * themselves signals all the time, and no local file system answers those with EINTR.
  */
 export const INTERRUPT_GRACE_MS = 1_000;
+/** Opens taken over from a dead worker at the same time. */
+export const RECONNECTED_OPENS_AT_ONCE = 256;
 /** Symbolic links followed in one path walk (MAXSYMLINKS of Linux). */
 export const SYMLINKS_FOLLOWED_MAX = 40;
 
