@@ -135,15 +135,18 @@ export class ChunkStore {
     return { length, bad };
   }
 
-  /** Renames `from` to `to`, durably. Done already is done. Throws ENOENT, ESTALE. */
+  /**
+   * Renames the replica to version `to`, durably, from `from` or what an earlier raise, not
+   * confirmed by everybody, made of it. Done already is done. Throws ENOENT, ESTALE.
+   */
   async raiseVersion(chunk: ChunkId, from: number, to: number): Promise<void> {
     await this.#exclusively(chunk, async (active) => {
-      if (active.file && active.version === to) return;
       const held = active.file ? [active.version] : await this.#versionsHeld(chunk);
       if (held.includes(to)) return;
-      if (!held.includes(from)) throw absent(chunk, from, held);
+      const current = Math.max(...held.filter((version) => version >= from && version < to));
+      if (current < from) throw absent(chunk, from, held);
       const path = chunkPath(this.#root, chunk, to);
-      await this.#disk.rename('raise version', chunkPath(this.#root, chunk, from), path);
+      await this.#disk.rename('raise version', chunkPath(this.#root, chunk, current), path);
       active.version = to;
       if (active.file) active.file.path = path;
       // Else a power cut brings the old version back, and the replica passes for a stale one.

@@ -1,0 +1,138 @@
+/**
+ * Fetches a replica from other datanodes: every block checked, into a file beside, synced, then
+ * renamed into place. A piece that one source cannot give is taken from the next.
+ */
+import { firstBadPiece } from '../../common/checksum.js';
+import type { Disk } from '../../common/disk.js';
+import { FsError, toFsError } from '../../common/errors.js';
+import { chunkId, type ChunkId } from '../../common/ids.js';
+import { CHUNK_BYTES, COPY_READS_IN_FLIGHT, FRAME_PAYLOAD_BYTES_MAX } from '../../common/limits.js';
+import type { CopyChunk } from '../../proto/control/generated/cluster.js';
+import type { NodeAddress } from '../../proto/control/generated/types.js';
+import { DataOp, type DataRequest, type Frame } from '../../proto/data/frame.js';
+import { ChunkFile } from '../chunk/chunk-file.js';
+import { chunkPath, COPY_SUFFIX } from '../chunk/format.js';
+import type { Space } from '../chunk/space.js';
+import type { ChunkStore } from '../chunk/store.js';
+import type { Membership } from './membership.js';
+
+export interface CopyDependencies {
+  disk: Disk;
+  root: string;
+  store: ChunkStore;
+  space: Space;
+  membership: Membership;
+}
+
+export class Copier {
+  readonly #dependencies: CopyDependencies;
+  readonly #running = new Set<ChunkId>();
+
+  constructor(dependencies: CopyDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Bytes copied. Throws EBUSY where the chunk is being copied already, ENOSPC, or what the last
+   * source answered where none could give a piece.
+   */
+  async copy(order: CopyChunk): Promise<number> {
+    const chunk = chunkId(order.chunk);
+    if (order.sources.length === 0) throw new FsError('EINVAL', { message: 'copy from nowhere' });
+    if (this.#running.has(chunk)) {
+      throw new FsError('EBUSY', { message: `chunk ${chunk} is being copied already` });
+    }
+    this.#running.add(chunk);
+    try {
+      return await this.#copy(chunk, order);
+    } finally {
+      this.#running.delete(chunk);
+    }
+  }
+
+  async #copy(chunk: ChunkId, order: CopyChunk): Promise<number> {
+    const { disk, root, store, space, membership } = this.#dependencies;
+    const { cluster = '' } = membership;
+    const length = await this.#sourceLength(order);
+    space.take(length);
+    const path = chunkPath(root, chunk, order.version) + COPY_SUFFIX;
+    await removeLeftover(disk, path);
+    const { inode, index } = order;
+    const file = await ChunkFile.create(disk, path, { cluster, chunk, inode, index });
+    try {
+      await this.#fill(file, length, order);
+      await file.sync();
+    } catch (error) {
+      await removeLeftover(disk, path);
+      throw error;
+    } finally {
+      await file.close();
+    }
+    await store.install(chunk, order.version, path);
+    return length;
+  }
+
+  async #sourceLength(order: CopyChunk): Promise<number> {
+    const stat = { op: DataOp.STAT, chunk: order.chunk, chunkVersion: order.version, offset: 0 };
+    const { length } = await this.#ask(order.sources, stat);
+    if (length > CHUNK_BYTES) throw new FsError('EIO', { message: `replica of ${length} bytes` });
+    return length;
+  }
+
+  /** Reads ahead of the writes, which go in order. */
+  async #fill(file: ChunkFile, length: number, order: CopyChunk): Promise<void> {
+    const ahead: Promise<Frame>[] = [];
+    let asked = 0;
+    try {
+      for (let at = 0; at < length; at += FRAME_PAYLOAD_BYTES_MAX) {
+        while (asked < length && ahead.length < COPY_READS_IN_FLIGHT) {
+          ahead.push(this.#readPiece(asked, length, order));
+          asked += FRAME_PAYLOAD_BYTES_MAX;
+        }
+        const piece = await (ahead.shift() as Promise<Frame>);
+        // A piece of zeros is left out: the file is as sparse as its source.
+        if (piece.checksums.every((byte) => byte === 0)) continue;
+        await file.write(at, piece.payload.subarray(0, length - at), piece.checksums);
+      }
+    } finally {
+      await Promise.allSettled(ahead);
+    }
+  }
+
+  #readPiece(offset: number, end: number, order: CopyChunk): Promise<Frame> {
+    const length = Math.min(FRAME_PAYLOAD_BYTES_MAX, end - offset);
+    const { chunk, version: chunkVersion } = order;
+    return this.#ask(order.sources, { op: DataOp.READ, chunk, chunkVersion, offset, length });
+  }
+
+  /** The first good answer of any source. */
+  async #ask(sources: readonly NodeAddress[], request: DataRequest): Promise<Frame> {
+    let failure: FsError | undefined;
+    for (const source of sources) {
+      try {
+        const peer = await this.#dependencies.membership.connections.peer(source);
+        const reply = await peer.request(request);
+        if (request.op === DataOp.READ) checkPiece(reply, request);
+        return reply;
+      } catch (error) {
+        failure = toFsError(error);
+      }
+    }
+    throw failure ?? new FsError('EINVAL', { message: 'no source' });
+  }
+}
+
+function checkPiece({ offset, payload, checksums }: Frame, request: DataRequest): void {
+  const short = payload.length < (request.length ?? 0);
+  if (offset !== request.offset || short || firstBadPiece(payload, offset, checksums) >= 0) {
+    throw new FsError('EIO', { message: 'a source sent damaged blocks' });
+  }
+}
+
+async function removeLeftover(disk: Disk, path: string): Promise<void> {
+  try {
+    await disk.unlink('unlink incomplete copy', path);
+  } catch (error) {
+    if (toFsError(error).code !== 'ENOENT') throw error;
+  }
+}
