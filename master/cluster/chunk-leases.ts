@@ -57,12 +57,6 @@ export class ChunkLeases {
     return this.#holders.get(chunk)?.has(session) ?? false;
   }
 
-  /** Held by a session other than `session`. */
-  isHeldBeside(session: SessionId, chunk: ChunkId): boolean {
-    const holders = this.#holders.get(chunk);
-    return holders !== undefined && holders.size > (holders.has(session) ? 1 : 0);
-  }
-
   /** How many leases there are. */
   get size(): number {
     let sum = 0;

@@ -8,7 +8,7 @@
  */
 import { FsError } from '../../common/errors.js';
 import type { ChunkId, InodeId, NodeId, SessionId } from '../../common/ids.js';
-import { chunkId, inodeId, nodeId } from '../../common/ids.js';
+import { chunkId, inodeId, nodeId, sessionId } from '../../common/ids.js';
 import { CHUNK_BYTES, FILE_BYTES_MAX, OPERATIONS_PER_FRAME_MAX } from '../../common/limits.js';
 import type {
   ChunkLease,
@@ -214,20 +214,24 @@ export class ChunkVerbs {
     return row.written === 0 && !this.#leases.isHeld(row.id) && !this.#inGrace();
   }
 
-  /** Is this writer to trim first? The mark in the store stays until a commit. */
+  /**
+   * Is this writer to trim first? One is told to, and until it has committed, or let go of the
+   * chunk, nobody else writes: the trim would cut what the other wrote.
+   */
   #settleTrim(tx: Transactor, session: SessionId, row: ChunkRow): boolean {
     if (row.written === 0) return false;
-    if (row.trim === 1) {
-      if (this.#leases.isHeldBeside(session, row.id)) {
-        throw new FsError('EAGAIN', { message: `another session is trimming chunk ${row.id}` });
-      }
-      return true;
+    if (row.trim === 0) {
+      if (row.length === CHUNK_BYTES || this.#leases.isHeld(row.id)) return false;
+      // From before this master's start: who wrote to it last, and how that ended, is not known.
+      if (this.#leases.isTidy(row.id)) return false;
+      tx.afterCommit(() => this.#leases.setTidy(row.id));
     }
-    if (row.length === CHUNK_BYTES || this.#leases.isHeld(row.id)) return false;
-    if (this.#leases.isTidy(row.id)) return false;
-    // From before this master's start: who wrote to it last, and how that ended, is not known.
-    tx.chunks.markTrim(row.id);
-    tx.afterCommit(() => this.#leases.setTidy(row.id));
+    const trimmer = sessionId(Math.max(0, row.trim - 1));
+    if (trimmer === session) return true;
+    if (this.#leases.isHeldBy(trimmer, row.id)) {
+      throw new FsError('EAGAIN', { message: `session ${trimmer} is trimming chunk ${row.id}` });
+    }
+    tx.chunks.markTrim(row.id, session);
     return true;
   }
 

@@ -7,7 +7,7 @@
  * left on nodes not given up.
  */
 import { CHUNK_BYTES } from '../../common/limits.js';
-import type { ChunkId, InodeId, NodeId } from '../../common/ids.js';
+import type { ChunkId, InodeId, NodeId, SessionId } from '../../common/ids.js';
 import type { Database, Statement } from './database.js';
 
 export interface ChunkRow {
@@ -22,7 +22,10 @@ export interface ChunkRow {
   readonly missing: number;
   /** 0 until the first commit. */
   readonly written: number;
-  /** 1: replicas may hold bytes after `length`. */
+  /**
+   * 0: replicas hold nothing after `length`. 1: they may, and the next writer is to trim. Above:
+   * the session of this number less 1 was told to.
+   */
   readonly trim: number;
 }
 
@@ -166,7 +169,7 @@ export class ChunkStore extends ChunkReader {
   readonly #addRef: Statement<[number]>;
   readonly #commit: Statement<[number, number]>;
   readonly #setVersion: Statement<[number, number]>;
-  readonly #setTrim: Statement<[number]>;
+  readonly #setTrim: Statement<[number, number]>;
   readonly #bytesFrom: Statement<[number, number], number | null>;
   readonly #dropRefsFrom: Statement<[number, number]>;
   readonly #detachFrom: Statement<[number, number]>;
@@ -191,7 +194,7 @@ export class ChunkStore extends ChunkReader {
       'UPDATE chunk SET length = max(length, ?), written = 1, trim = 0 WHERE id = ?',
     );
     this.#setVersion = database.prepare('UPDATE chunk SET version = ? WHERE id = ?');
-    this.#setTrim = database.prepare('UPDATE chunk SET trim = 1 WHERE id = ? AND written = 1');
+    this.#setTrim = database.prepare('UPDATE chunk SET trim = ? WHERE id = ? AND written = 1');
     this.#bytesFrom = database
       .prepare<[number, number], number | null>(
         `SELECT sum(c.length) FROM file_chunk f JOIN chunk c ON c.id = f.chunk
@@ -255,9 +258,12 @@ export class ChunkStore extends ChunkReader {
     this.#setVersion.run(version, id);
   }
 
-  /** Replicas may hold bytes after `length`: the next writer is to cut them. */
-  markTrim(id: ChunkId): void {
-    this.#setTrim.run(id);
+  /**
+   * Replicas may hold bytes after `length`: `trimmer` was told to cut them, or, without one, the
+   * next writer will be. A commit ends it.
+   */
+  markTrim(id: ChunkId, trimmer: SessionId | 0 = 0): void {
+    this.#setTrim.run(trimmer + 1, id);
   }
 
   /**

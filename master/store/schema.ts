@@ -70,7 +70,7 @@ export const MIGRATIONS: readonly string[] = [
     copies     INTEGER NOT NULL,    -- wanted
     missing    INTEGER NOT NULL,    -- wanted less those on nodes not given up; below 0: surplus
     written    INTEGER NOT NULL,    -- 0 until the first commit: replicas may have no file yet
-    trim       INTEGER NOT NULL     -- 1: replicas may be longer than 'length'
+    trim       INTEGER NOT NULL     -- not 0: replicas may be longer than 'length'; store/chunks.ts
   ) STRICT;
   -- By copies left, so that repair finds the most endangered first.
   CREATE INDEX chunk_missing ON chunk (copies - missing, id) WHERE missing > 0;
