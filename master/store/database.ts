@@ -145,7 +145,8 @@ function configure(database: Database): void {
   database.pragma('synchronous = FULL');
   database.pragma(`cache_size = ${-DATABASE_CACHE_BYTES / KIB}`);
   database.pragma(`wal_autocheckpoint = ${DATABASE_WAL_PAGES_MAX}`);
-  database.pragma('temp_store = MEMORY');
+  // A datanode's full report is compared through a temporary table: not in memory.
+  database.pragma('temp_store = FILE');
 }
 
 function migrate(database: Database): void {
