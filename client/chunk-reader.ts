@@ -1,0 +1,119 @@
+/**
+ * Reads ranges of chunks from whichever replica answers with good bytes. Every block is checked
+ * against its checksum here, at the reader; a replica that fails is reported to the master.
+ */
+import { networkInterfaces } from 'node:os';
+import { LRUCache } from 'lru-cache';
+import { firstBadPiece } from '../common/checksum.js';
+import { FsError, toFsError } from '../common/errors.js';
+import { BLOCK_BYTES } from '../common/limits.js';
+import type { ChunkLocation } from '../proto/control/generated/namespace.js';
+import type { NodeAddress } from '../proto/control/generated/types.js';
+import { DataOp } from '../proto/data/frame.js';
+import type { ChunkIo } from './chunk-writer.js';
+
+/** Chunks whose last good replica is remembered. */
+const PREFERENCES_KEPT = 4096;
+
+/** No replica of a location gave the bytes. */
+export class ReplicasFailed extends FsError {
+  /** Every replica was reached, and each has bad bytes: asking again will not help. */
+  readonly allBad: boolean;
+
+  constructor(allBad: boolean, cause: FsError | undefined) {
+    super('EIO', { message: cause?.message ?? 'no replica on a live node', cause });
+    this.name = 'ReplicasFailed';
+    this.allBad = allBad;
+  }
+}
+
+export class ChunkReader {
+  readonly #preferred = new LRUCache<number, number>({ max: PREFERENCES_KEPT });
+  readonly #localHosts = localHosts();
+
+  constructor(private readonly io: ChunkIo) {}
+
+  /**
+   * `length` bytes (at most FRAME_PAYLOAD_BYTES_MAX, whole blocks counted) at `offset` of the
+   * chunk. Throws ReplicasFailed.
+   */
+  async read(location: ChunkLocation, offset: number, length: number): Promise<Buffer> {
+    let bad = 0;
+    let last: FsError | undefined;
+    const replicas = this.#inOrder(location);
+    for (const replica of replicas) {
+      try {
+        const bytes = await this.#readFrom(replica, location, offset, length);
+        if (replica !== replicas[0]) this.#preferred.set(location.chunk, replica.node);
+        return bytes;
+      } catch (error) {
+        last = toFsError(error);
+        this.io.log.warn(
+          { chunk: location.chunk, node: replica.node, reason: last.message },
+          'a replica could not be read',
+        );
+        if (!isDamage(last)) continue;
+        bad += 1;
+        void this.#report(location, replica, last);
+      }
+    }
+    throw new ReplicasFailed(bad > 0 && bad === replicas.length, last);
+  }
+
+  async #readFrom(
+    replica: NodeAddress,
+    location: ChunkLocation,
+    offset: number,
+    length: number,
+  ): Promise<Buffer> {
+    const peer = await this.io.connections.peer(replica);
+    const { chunk, version: chunkVersion } = location;
+    const reply = await peer.request({ op: DataOp.READ, chunk, chunkVersion, offset, length });
+    const start = offset - (offset % BLOCK_BYTES);
+    const end = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES;
+    const { payload, checksums } = reply;
+    if (payload.length !== end - start || checksums.length !== (payload.length / BLOCK_BYTES) * 4) {
+      throw new FsError('EBADMSG', { message: `a READ of ${end - start} got ${payload.length}` });
+    }
+    const badAt = firstBadPiece(payload, start, checksums);
+    if (badAt >= 0) {
+      throw new FsError('EBADMSG', { message: `bad checksum at byte ${start + badAt}` });
+    }
+    return payload.subarray(offset - start, offset - start + length);
+  }
+
+  /** The one that answered last first, then those of this machine, then as the master put them. */
+  #inOrder(location: ChunkLocation): NodeAddress[] {
+    const preferred = this.#preferred.get(location.chunk);
+    const rank = (replica: NodeAddress) => {
+      if (replica.node === preferred) return 0;
+      return this.#localHosts.has(replica.host) ? 1 : 2;
+    };
+    return [...location.replicas].sort((a, b) => rank(a) - rank(b));
+  }
+
+  async #report(location: ChunkLocation, replica: NodeAddress, why: FsError): Promise<void> {
+    const { chunk, version } = location;
+    try {
+      await this.io.session.call({
+        $case: 'reportReplica',
+        value: { chunk, version, node: replica.node, reason: why.message },
+      });
+    } catch (error) {
+      this.io.log.warn({ chunk, reason: toFsError(error).message }, 'a bad replica not reported');
+    }
+  }
+}
+
+/** The replica itself is bad or missing, as opposed to out of reach or of another version. */
+function isDamage(error: FsError): boolean {
+  return error.code === 'EIO' || error.code === 'EBADMSG' || error.code === 'ENOENT';
+}
+
+function localHosts(): Set<string> {
+  const hosts = new Set(['localhost']);
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { address } of addresses ?? []) hosts.add(address);
+  }
+  return hosts;
+}

@@ -1,0 +1,124 @@
+/**
+ * A client of a cluster, put together: the session with the master, the caches, the open files,
+ * the connections to the datanodes. The one place of this room where parts meet.
+ */
+import { systemClock, type Clock } from '../common/clock.js';
+import { toFsError } from '../common/errors.js';
+import { inodeId, type SessionId } from '../common/ids.js';
+import { silentLogger, type Logger } from '../common/log.js';
+import type { Welcome } from '../proto/control/generated/namespace.js';
+import { DataConnections } from '../proto/data/connections.js';
+import { ChunkReader } from './chunk-reader.js';
+import { DirtyBudget } from './dirty-budget.js';
+import { InodeClient } from './inodes.js';
+import { Metadata } from './metadata.js';
+import { OpenFiles } from './open-files.js';
+import { ReadCache } from './read-cache.js';
+import { Session } from './session.js';
+import type { Inodes } from './types.js';
+import { NullJournal, type JournalWrite, type WriteJournal } from './write-journal.js';
+
+export interface ClientOptions {
+  /** 'host:port' of the master. */
+  master: string;
+  kind: 'mount' | 'library' | 'command';
+  log?: Logger;
+  clock?: Clock;
+  /** How long a call waits for master and datanodes; absent: for ever (a hard mount). */
+  timeoutMs?: number | undefined;
+  /** Id of the cluster expected; absent: any. */
+  cluster?: string | undefined;
+  /** Session of a dead worker to go on with. */
+  resume?: { session: number; secret: string } | undefined;
+  /** Keeps accepted writes over the death of this process. */
+  journal?: WriteJournal | undefined;
+  nodeDeadMs?: number | undefined;
+}
+
+export interface Client {
+  readonly inodes: Inodes;
+  readonly session: { readonly id: SessionId; readonly secret: string };
+  readonly welcome: Welcome;
+  /** Flushes and closes everything and ends the session. Throws the first failed flush. */
+  close(): Promise<void>;
+}
+
+const TICK_MS = 1_000;
+
+/** Opens a session. Throws ECONNREFUSED or ETIMEDOUT (no master), EPROTO (it refuses). */
+export async function openClient(options: ClientOptions): Promise<Client> {
+  const log = options.log ?? silentLogger;
+  const clock = options.clock ?? systemClock;
+  const session = await Session.connect({ ...options, log, clock });
+  const connections = new DataConnections({ cluster: session.welcome.cluster, clock });
+  const metadata = new Metadata(session.lease);
+  const io = { session, connections, log };
+  const budget = new DirtyBudget(() => files.flushAll());
+  const files: OpenFiles = new OpenFiles({
+    session,
+    metadata,
+    io,
+    chunks: new ChunkReader(io),
+    cache: new ReadCache(),
+    budget,
+    journal: options.journal ?? new NullJournal(),
+  });
+  const inodes = new InodeClient(session, metadata, files);
+  session.setHooks({
+    held: () => files.held(),
+    onRecall: (recall) => inodes.recall(recall),
+    onReconnect: (resumed) => {
+      const told = metadata.reset();
+      files.reconnected(resumed);
+      for (const invalidation of told) {
+        inodes.invalidate(invalidation).catch((error: unknown) => {
+          log.warn({ reason: toFsError(error).message }, 'a cache above was not emptied');
+        });
+      }
+    },
+  });
+  if (options.resume && session.welcome.resumed) {
+    const unflushed = options.journal?.recover() ?? [];
+    await files.takeOver(session.welcome.handles);
+    await replay(files, unflushed, log);
+  }
+  const ticker = setInterval(() => files.tick(), TICK_MS);
+  ticker.unref();
+
+  return {
+    inodes,
+    get session() {
+      const { session: id, secret } = session.identity;
+      return { id, secret };
+    },
+    get welcome() {
+      return session.welcome;
+    },
+    async close() {
+      clearInterval(ticker);
+      try {
+        await files.closeAll();
+        await files.flushAll();
+      } finally {
+        await session.close();
+        connections.close();
+      }
+    },
+  };
+}
+
+/** Writes that a dead worker had accepted and not flushed are flushed now, in order. */
+async function replay(files: OpenFiles, writes: readonly JournalWrite[], log: Logger) {
+  if (writes.length > 0) log.info({ writes: writes.length }, 'replaying the write journal');
+  const touched = new Set<number>();
+  for (const { inode, offset, data, sequence } of writes) {
+    const file = files.get(inode);
+    if (file) {
+      await file.replay(offset, data, sequence);
+      touched.add(inode);
+    } else {
+      log.error({ inode, offset, bytes: data.length }, 'a journaled write has no open file');
+    }
+  }
+  for (const inode of touched) await files.get(inodeId(inode))?.flushInBackground();
+}

@@ -1,0 +1,292 @@
+/**
+ * Makes the written bytes of one file part of it: commits acknowledged chunk ranges, or the whole
+ * of a small file as inline data, and moves inline content to chunks when a file outgrows them.
+ *
+ * Invariant: what a commit names was acknowledged by every replica before the commit was sent.
+ */
+import { SerialQueue } from '../common/async.js';
+import type { Timestamp } from '../common/clock.js';
+import { toFsError } from '../common/errors.js';
+import type { ChunkLength, ChunkLocation, Commit } from '../proto/control/generated/namespace.js';
+import type { ChunkLeases } from './chunk-leases.js';
+import type { DirtyExtents, Extent } from './dirty-extents.js';
+import { RangeSet } from './range-set.js';
+import type { Attributes } from './types.js';
+import { attributesFrom, expectValue } from './wire.js';
+import type { WriteBehindContext } from './write-behind.js';
+
+/** Chunk leases of one file that are kept after their data was committed. */
+const LEASES_KEPT = 4;
+
+interface Written {
+  chunk: number;
+  length: number;
+}
+
+export class Committer {
+  /** The flush under way, or the next, is to leave data on disks. */
+  wantsSync = false;
+  /** Acknowledged and uncommitted. */
+  uncommittedBytes = 0;
+  uncommittedEnd = 0;
+  /** What this client put into each chunk it holds a lease of. */
+  readonly #written = new Map<number, Written>();
+  #uncommitted = new Set<number>();
+  #unsynced = new Set<number>();
+  /** Set while inline content is on its way to chunks: the data version it was read at. */
+  #movingFrom: number | undefined;
+  /** What was written since the inline content was read, as far as that may reach. */
+  readonly #own = new RangeSet();
+  readonly #commits = new SerialQueue();
+
+  constructor(
+    private readonly context: WriteBehindContext,
+    private readonly leases: ChunkLeases,
+    private readonly extents: DirtyExtents,
+  ) {}
+
+  get hasUncommitted(): boolean {
+    return this.uncommittedEnd > 0;
+  }
+
+  /** Where chunk `index` is being written, and what was put there. */
+  written(index: number): { location: ChunkLocation | undefined; length: number } | undefined {
+    const written = this.#written.get(index);
+    if (!written) return undefined;
+    return { location: this.leases.location(index), length: written.length };
+  }
+
+  /** [start, end) was written by this client, and is not to be filled from inline content. */
+  accepted(start: number, end: number): void {
+    const { content, inlineBytesMax } = this.context;
+    if (content.storage === 'chunks' || start >= inlineBytesMax) return;
+    this.#own.add(start, Math.min(end, inlineBytesMax));
+  }
+
+  /** Is the whole file small, with nothing in chunks or on its way there? */
+  mayInline(): boolean {
+    const { content, inlineBytesMax } = this.context;
+    if (content.storage === 'chunks' || this.#movingFrom !== undefined) return false;
+    if (this.extents.isSending || this.#uncommitted.size > 0) return false;
+    return Math.max(content.attributes.size, this.extents.end) <= inlineBytesMax;
+  }
+
+  /** May data be sent to chunks without a word to the master first? */
+  mayStream(): boolean {
+    const { content } = this.context;
+    if (content.storage === 'chunks' || this.#movingFrom !== undefined) return true;
+    return content.storage === 'none' && !this.mayInline();
+  }
+
+  acknowledged(extent: Extent, index: number, chunk: number, end: number, synced: boolean): void {
+    const written = this.#written.get(index);
+    if (written?.chunk === chunk) written.length = Math.max(written.length, end);
+    else this.#written.set(index, { chunk, length: end });
+    this.#uncommitted.add(index);
+    if (!synced) this.#unsynced.add(index);
+    this.uncommittedBytes += extent.length;
+    this.uncommittedEnd = Math.max(this.uncommittedEnd, extent.offset + extent.length);
+  }
+
+  /** Commits what waits as inline data. False where that cannot be: it goes to chunks. */
+  async commitInline(mtime: Timestamp | undefined): Promise<boolean> {
+    const { content, budget, journal, inode } = this.context;
+    if (!this.extents.hasWaiting) return false;
+    if (content.storage === 'unknown') await content.current();
+    if (!this.mayInline()) return false;
+    const upTo = journal.lastSequence;
+    const taken = this.#takeAll();
+    const inlineWrites = taken.map(({ offset, length, buffer }) => ({
+      offset,
+      data: buffer.subarray(0, length),
+    }));
+    const last = taken[taken.length - 1];
+    const sizeAtLeast = last ? last.offset + last.length : 0;
+    try {
+      const attributes = await this.#call({ inlineWrites, sizeAtLeast, mtime });
+      content.inlineCommitted(attributes, inlineWrites);
+      this.#own.clear();
+    } catch (error) {
+      const failure = toFsError(error);
+      if (failure.code === 'EAGAIN') {
+        for (const extent of taken) budget.force(this.extents.putBack(extent));
+        content.recalled();
+        return false;
+      }
+      this.#giveUp(taken);
+      journal.flushed(inode, upTo);
+      throw failure;
+    }
+    this.#giveUp(taken);
+    journal.flushed(inode, upTo);
+    return true;
+  }
+
+  /** Before data goes to chunks: inline content goes with it. */
+  async prepareMove(): Promise<void> {
+    const { content, budget } = this.context;
+    if (!this.extents.hasWaiting || this.#movingFrom !== undefined) return;
+    if (content.storage === 'unknown') await content.current();
+    if (content.storage !== 'inline' || !content.inline) return;
+    this.#movingFrom = content.attributes.dataVersion;
+    const { inline } = content;
+    for (const { start, end } of this.#own.gaps(inline.length)) {
+      budget.force(this.extents.fill(start, inline.subarray(start, end)));
+    }
+  }
+
+  /** Commits in the background what was acknowledged, unless content is being moved. */
+  async commitSome(mtime: Timestamp | undefined): Promise<void> {
+    if (this.#movingFrom === undefined) await this.commit(mtime);
+  }
+
+  /** True where the commit was refused because the inline content changed: move it again. */
+  commit(mtime: Timestamp | undefined): Promise<boolean> {
+    return this.#commits.run(() => this.#commit(mtime));
+  }
+
+  /** Resolves when no commit is under way. */
+  async idle(): Promise<void> {
+    await this.#commits.idle();
+  }
+
+  /** Forgets what was acknowledged: the file was cut, or its chunks are no longer ours. */
+  discard(): void {
+    this.#written.clear();
+    this.#uncommitted.clear();
+    this.#unsynced.clear();
+    this.#own.clear();
+    this.#movingFrom = undefined;
+    this.uncommittedBytes = 0;
+    this.uncommittedEnd = 0;
+  }
+
+  /** Every chunk written since the last sync is on the disks of its chain. */
+  async syncChunks(): Promise<void> {
+    const unsynced = this.#unsynced;
+    this.#unsynced = new Set();
+    const synced = await Promise.allSettled(
+      [...unsynced].map((index) => this.leases.writer(index).sync()),
+    );
+    const failed = synced.find((result) => result.status === 'rejected');
+    if (failed) throw toFsError(failed.reason);
+  }
+
+  /** Gives back leases that nothing needs, all but the last `kept`. */
+  async returnLeases(kept = LEASES_KEPT): Promise<void> {
+    const idle = this.leases
+      .indexes()
+      .filter((index) => !this.#uncommitted.has(index) && !this.#unsynced.has(index));
+    if (this.extents.isSending || idle.length <= kept) return;
+    const returned = idle.slice(0, idle.length - kept);
+    for (const index of returned) {
+      const location = this.leases.location(index);
+      const length = this.#written.get(index)?.length ?? 0;
+      if (location) {
+        this.context.content.layout.remember({
+          ...location,
+          length: Math.max(location.length, length),
+        });
+      }
+      this.#written.delete(index);
+    }
+    await this.leases.giveBack(returned);
+  }
+
+  async #commit(mtime: Timestamp | undefined): Promise<boolean> {
+    const { content, journal, inode } = this.context;
+    if (!this.hasUncommitted) return false;
+    const snapshot = {
+      uncommitted: this.#uncommitted,
+      bytes: this.uncommittedBytes,
+      end: this.uncommittedEnd,
+    };
+    const chunks: ChunkLength[] = [];
+    for (const index of this.#uncommitted) {
+      const written = this.#written.get(index);
+      if (written) chunks.push({ index, ...written });
+    }
+    const upTo = (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1;
+    const movedFrom = this.#movingFrom;
+    this.#uncommitted = new Set();
+    this.uncommittedBytes = 0;
+    try {
+      const attributes = await this.#call({
+        chunks,
+        sizeAtLeast: snapshot.end,
+        mtime,
+        movedFromInline: movedFrom !== undefined,
+        movedFromVersion: movedFrom ?? 0,
+      });
+      this.#movingFrom = undefined;
+      content.chunksCommitted(attributes);
+      if (this.#uncommitted.size === 0) this.uncommittedEnd = 0;
+      if (movedFrom !== undefined) this.#own.clear();
+    } catch (error) {
+      const failure = toFsError(error);
+      if (failure.code === 'EAGAIN' && movedFrom !== undefined) {
+        for (const index of snapshot.uncommitted) this.#uncommitted.add(index);
+        this.uncommittedBytes += snapshot.bytes;
+        return this.#moveAgain();
+      }
+      if (this.#uncommitted.size === 0) this.uncommittedEnd = 0;
+      journal.flushed(inode, upTo);
+      throw failure;
+    }
+    journal.flushed(inode, upTo);
+    return false;
+  }
+
+  /** Somebody else wrote: read again, and fill what is not ours from what is there now. */
+  async #moveAgain(): Promise<boolean> {
+    const { content, budget } = this.context;
+    this.#movingFrom = undefined;
+    content.recalled();
+    await content.current();
+    if (content.storage === 'inline' && content.inline) {
+      this.#movingFrom = content.attributes.dataVersion;
+      const { inline } = content;
+      for (const { start, end } of this.#own.gaps(inline.length)) {
+        budget.force(this.extents.fill(start, inline.subarray(start, end)));
+      }
+    }
+    return true;
+  }
+
+  #takeAll(): Extent[] {
+    const taken: Extent[] = [];
+    for (;;) {
+      const extent = this.extents.take(() => true);
+      if (!extent) return taken;
+      taken.push(extent);
+    }
+  }
+
+  #giveUp(taken: readonly Extent[]): void {
+    for (const extent of taken) {
+      this.extents.done(extent);
+      this.context.budget.give(extent.length);
+    }
+  }
+
+  async #call(commit: Partial<Commit>): Promise<Attributes> {
+    const { metadata } = this.context;
+    const moment = metadata.moment();
+    const value = await this.context.io.session.call({
+      $case: 'commit',
+      value: {
+        inode: this.context.inode,
+        sizeAtLeast: 0,
+        mtime: undefined,
+        chunks: [],
+        inlineWrites: [],
+        movedFromInline: false,
+        movedFromVersion: 0,
+        ...commit,
+      },
+    });
+    const attributes = attributesFrom(expectValue(value, 'attributes'));
+    metadata.settleAttributes(attributes, moment);
+    return attributes;
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * What the master told of one open file: its attributes, how its content is stored, the inline
+ * content, the layout. True while the lease is valid and until a recall.
+ */
+import type { InodeId } from '../common/ids.js';
+import type { Opened } from '../proto/control/generated/namespace.js';
+import { Layout } from './layout.js';
+import type { Metadata } from './metadata.js';
+import type { Session } from './session.js';
+import type { Attributes } from './types.js';
+import { attributesFrom, expectValue } from './wire.js';
+
+/** 'none': neither inline data nor chunks, so a hole all through. */
+export type Storage = 'none' | 'inline' | 'chunks' | 'unknown';
+
+interface InlineWrite {
+  offset: number;
+  data: Buffer;
+}
+
+export class FileContent {
+  attributes: Attributes;
+  storage: Storage = 'unknown';
+  /** The bytes, where stored inline and current. May be shorter than the file. */
+  inline: Buffer | undefined;
+  readonly layout: Layout;
+  #isCurrent = false;
+  #epoch = 0;
+  #refreshing: Promise<void> | undefined;
+
+  constructor(
+    readonly inode: InodeId,
+    private readonly session: Session,
+    private readonly metadata: Metadata,
+    attributes: Attributes,
+  ) {
+    this.attributes = attributes;
+    this.layout = new Layout((first, count) => this.#ask(first, count));
+  }
+
+  /** Takes in the answer to an open or create that left at `epoch`. */
+  opened(opened: Opened, epoch: number): void {
+    const attributes = attributesFrom(opened.attributes);
+    if (attributes.dataVersion !== this.attributes.dataVersion) this.layout.drop();
+    this.attributes = attributes;
+    this.#store(opened.inline, attributes.allocated > 0);
+    this.#isCurrent = epoch === this.#epoch;
+  }
+
+  /** Changes whenever something that was told is called back. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Makes sure that what is known is true; asks the master where it may not be. */
+  async current(): Promise<void> {
+    while (!this.#isCurrent || !this.session.lease.isValid()) await this.refresh();
+  }
+
+  get isCurrent(): boolean {
+    return this.#isCurrent && this.session.lease.isValid();
+  }
+
+  async refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = undefined));
+    await this.#refreshing;
+  }
+
+  /** Somebody else changed the file, or the promise to be told of it has ended. */
+  recalled(): void {
+    this.#epoch += 1;
+    this.#isCurrent = false;
+    this.storage = 'unknown';
+    this.inline = undefined;
+    this.#refreshing = undefined;
+    this.layout.drop();
+  }
+
+  /** Attributes from an answer about this inode that came another way. */
+  learn(attributes: Attributes): void {
+    if (attributes.dataVersion < this.attributes.dataVersion) return;
+    if (attributes.dataVersion > this.attributes.dataVersion) this.recalled();
+    this.attributes = attributes;
+  }
+
+  /** An own commit of writes into inline data was answered. */
+  inlineCommitted(attributes: Attributes, writes: readonly InlineWrite[]): void {
+    const follows = attributes.dataVersion === this.attributes.dataVersion + 1;
+    const base = this.storage === 'none' ? Buffer.alloc(0) : this.inline;
+    this.attributes = attributes;
+    this.storage = 'inline';
+    if (!base || !follows) {
+      this.recalled();
+      return;
+    }
+    let end = base.length;
+    for (const { offset, data } of writes) end = Math.max(end, offset + data.length);
+    // A new buffer: readers may hold views of the old one.
+    const inline = Buffer.alloc(end);
+    base.copy(inline);
+    for (const { offset, data } of writes) data.copy(inline, offset);
+    this.inline = inline;
+  }
+
+  /** An own commit of chunks was answered. */
+  chunksCommitted(attributes: Attributes): void {
+    this.attributes = attributes;
+    this.storage = 'chunks';
+    this.inline = undefined;
+  }
+
+  /** An own change of size was answered. */
+  resized(attributes: Attributes): void {
+    const inline = this.inline;
+    const { storage } = this;
+    this.recalled();
+    this.attributes = attributes;
+    if (storage === 'inline' && inline && attributes.size > 0) {
+      this.inline = inline.subarray(0, attributes.size);
+      this.storage = 'inline';
+      this.#isCurrent = true;
+    } else if (attributes.size === 0) {
+      this.storage = 'none';
+      this.#isCurrent = true;
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    const epoch = this.#epoch;
+    const layout = await this.#ask(0, 64);
+    const hasChunks = layout.chunks.length > 0 || this.attributes.allocated > 0;
+    if (epoch !== this.#epoch) return;
+    this.layout.drop();
+    this.#store(layout.inline, hasChunks);
+    this.#isCurrent = true;
+  }
+
+  async #ask(firstIndex: number, count: number) {
+    const moment = this.metadata.moment();
+    const value = await this.session.call({
+      $case: 'readLayout',
+      value: { inode: this.inode, firstIndex, count },
+    });
+    const layout = expectValue(value, 'layout');
+    const attributes = attributesFrom(layout.attributes);
+    this.metadata.rememberAttributes(attributes, moment);
+    if (attributes.dataVersion >= this.attributes.dataVersion) this.attributes = attributes;
+    return layout;
+  }
+
+  #store(inline: Buffer | undefined, hasChunks: boolean): void {
+    this.inline = inline;
+    if (inline !== undefined) this.storage = 'inline';
+    else this.storage = hasChunks ? 'chunks' : 'none';
+  }
+}

@@ -1,0 +1,444 @@
+/**
+ * Inode verbs: one master operation each at most, answered from the cache where it is valid, with
+ * this client's unflushed writes merged in. What a call changes, it forgets or learns here.
+ */
+import { FsError, toFsError } from '../common/errors.js';
+import { handleId, type HandleId, type InodeId } from '../common/ids.js';
+import type { Opened, Recall } from '../proto/control/generated/namespace.js';
+import type { Metadata } from './metadata.js';
+import type { OpenFiles } from './open-files.js';
+import type { OpenFlags } from './open-file.js';
+import type { Verb } from './operation-queue.js';
+import type { Session } from './session.js';
+import type {
+  AttributeChange,
+  Attributes,
+  CallOptions,
+  Caller,
+  DirectoryPage,
+  FsStatistics,
+  Inodes,
+  Invalidation,
+  OpenFile,
+  OpenOptions,
+} from './types.js';
+import { attributesFrom, directoryPageFrom, expectValue } from './wire.js';
+
+const S_IFLNK = 0o120000;
+const NO_BYTES = Buffer.alloc(0);
+
+export class InodeClient implements Inodes {
+  #listeners: ((invalidation: Invalidation) => Promise<void>)[] = [];
+
+  constructor(
+    private readonly session: Session,
+    private readonly metadata: Metadata,
+    private readonly files: OpenFiles,
+  ) {}
+
+  async lookup(parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes> {
+    const known = this.metadata.name(parent, name);
+    if (known === 0) throw new FsError('ENOENT');
+    const cached = known === undefined ? undefined : this.metadata.attributes(known);
+    if (cached) return this.#merge(cached);
+    const moment = this.metadata.moment();
+    try {
+      const value = await this.#call({ $case: 'lookup', value: { parent, name } }, options);
+      const attributes = this.#learn(value, moment);
+      this.metadata.rememberName(parent, name, attributes.inode, moment);
+      return this.#merge(attributes);
+    } catch (error) {
+      if (toFsError(error).code === 'ENOENT') this.metadata.rememberName(parent, name, 0, moment);
+      throw error;
+    }
+  }
+
+  async getAttributes(inode: InodeId, options?: CallOptions): Promise<Attributes> {
+    const cached = this.metadata.attributes(inode);
+    if (cached) return this.#merge(cached);
+    const moment = this.metadata.moment();
+    const value = await this.#call({ $case: 'getAttributes', value: { inode } }, options);
+    return this.#merge(this.#learn(value, moment));
+  }
+
+  async setAttributes(
+    inode: InodeId,
+    change: AttributeChange,
+    options?: CallOptions,
+  ): Promise<Attributes> {
+    const file = this.files.get(inode);
+    const { size, atime, mtime } = change;
+    const isTimed = atime !== undefined || mtime !== undefined;
+    if (file?.behind.isDirty && (size !== undefined || isTimed)) await file.flush(options?.signal);
+    const moment = this.metadata.moment();
+    const verb: Verb = {
+      $case: 'setAttributes',
+      value: {
+        inode,
+        mode: change.mode,
+        uid: change.uid,
+        gid: change.gid,
+        size,
+        atime: atime === 'now' ? undefined : atime,
+        mtime: mtime === 'now' ? undefined : mtime,
+        atimeNow: atime === 'now',
+        mtimeNow: mtime === 'now',
+      },
+    };
+    const attributes = await this.#change(inode, verb, moment, options);
+    if (size !== undefined) this.files.get(inode)?.resized(attributes);
+    return this.#merge(attributes);
+  }
+
+  async makeNode(
+    parent: InodeId,
+    name: Buffer,
+    mode: number,
+    caller: Caller,
+    options?: CallOptions & { rdev?: number },
+  ): Promise<Attributes> {
+    return this.#make(parent, name, mode, caller, options?.rdev ?? 0, NO_BYTES, options);
+  }
+
+  async symlink(
+    parent: InodeId,
+    name: Buffer,
+    target: Buffer,
+    caller: Caller,
+    options?: CallOptions,
+  ): Promise<Attributes> {
+    const mode = S_IFLNK | 0o777;
+    const attributes = await this.#make(parent, name, mode, caller, 0, target, options);
+    this.metadata.rememberTarget(attributes.inode, target);
+    return attributes;
+  }
+
+  async link(
+    inode: InodeId,
+    parent: InodeId,
+    name: Buffer,
+    options?: CallOptions,
+  ): Promise<Attributes> {
+    const verb: Verb = { $case: 'link', value: { inode, parent, name } };
+    return this.#named(parent, name, inode, verb, options);
+  }
+
+  async unlink(parent: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
+    await this.#remove(parent, name, { $case: 'unlink', value: { parent, name } }, options);
+  }
+
+  async removeDirectory(parent: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
+    const verb: Verb = { $case: 'removeDirectory', value: { parent, name } };
+    await this.#remove(parent, name, verb, options);
+  }
+
+  async rename(
+    parent: InodeId,
+    name: Buffer,
+    newParent: InodeId,
+    newName: Buffer,
+    flags: number,
+    options?: CallOptions,
+  ): Promise<void> {
+    const moved = this.metadata.name(parent, name);
+    const replaced = this.metadata.name(newParent, newName);
+    const moment = this.metadata.moment();
+    try {
+      await this.#keyed(
+        { $case: 'rename', value: { parent, name, newParent, newName, flags } },
+        options,
+      );
+    } catch (error) {
+      this.metadata.touchName(parent, name);
+      this.metadata.touchName(newParent, newName);
+      throw error;
+    }
+    const isExchange = (flags & 2) !== 0;
+    const known = isExchange ? undefined : moved || undefined;
+    if (known === undefined || known === replaced) {
+      this.metadata.touchName(parent, name);
+      this.metadata.touchName(newParent, newName);
+    } else {
+      this.metadata.settleName(parent, name, 0, moment);
+      this.metadata.settleName(newParent, newName, known, moment);
+    }
+    if (moved) this.metadata.touchInode(moved);
+    if (replaced) this.metadata.touchInode(replaced);
+  }
+
+  async readLink(inode: InodeId, options?: CallOptions): Promise<Buffer> {
+    const cached = this.metadata.target(inode);
+    if (cached) return cached;
+    const value = await this.#call({ $case: 'readLink', value: { inode } }, options);
+    const target = expectValue(value, 'target');
+    this.metadata.rememberTarget(inode, target);
+    return target;
+  }
+
+  async readDirectory(
+    inode: InodeId,
+    after: number,
+    limit: number,
+    withAttributes: boolean,
+    options?: CallOptions,
+  ): Promise<DirectoryPage> {
+    const moment = this.metadata.moment();
+    const verb: Verb = { $case: 'readDirectory', value: { inode, after, limit, withAttributes } };
+    const page = directoryPageFrom(expectValue(await this.#call(verb, options), 'directory'));
+    if (!withAttributes) return page;
+    for (const entry of page.entries) {
+      if (!entry.attributes) continue;
+      this.metadata.rememberAttributes(entry.attributes, moment);
+      this.metadata.rememberName(inode, entry.name, entry.inode, moment);
+      entry.attributes = this.#merge(entry.attributes);
+    }
+    return page;
+  }
+
+  async open(inode: InodeId, options: OpenOptions): Promise<OpenFile> {
+    const handle = options.handle ?? handleId(this.session.mint());
+    const truncate = options.truncate ?? false;
+    if (truncate) await this.files.get(inode)?.behind.discard();
+    const moment = this.metadata.moment();
+    const epoch = this.files.epoch(inode);
+    const { read, write } = options;
+    const verb: Verb = { $case: 'open', value: { inode, handle, read, write, truncate } };
+    const opened = expectValue(await this.#call(verb, options), 'opened');
+    return this.#opened(handle, opened, options, moment, epoch);
+  }
+
+  async create(
+    parent: InodeId,
+    name: Buffer,
+    mode: number,
+    caller: Caller,
+    options: OpenOptions & { exclusive?: boolean },
+  ): Promise<OpenFile> {
+    const handle = options.handle ?? handleId(this.session.mint());
+    const known = this.metadata.name(parent, name);
+    const truncate = options.truncate ?? false;
+    if (known && truncate) await this.files.get(known)?.behind.discard();
+    const moment = this.metadata.moment();
+    const epoch = known ? this.files.epoch(known) : 0;
+    const { read, write, exclusive = false } = options;
+    const create = { parent, name, mode, caller, handle, read, write, exclusive, truncate };
+    let opened: Opened;
+    try {
+      const value = await this.#keyed({ $case: 'create', value: create }, options);
+      opened = expectValue(value, 'opened');
+    } catch (error) {
+      this.metadata.touchName(parent, name);
+      throw error;
+    }
+    const inode = opened.attributes?.inode as InodeId;
+    this.metadata.settleName(parent, name, inode, moment);
+    return this.#opened(handle, opened, options, moment, epoch);
+  }
+
+  openFile(handle: HandleId): OpenFile | undefined {
+    return this.files.open(handle);
+  }
+
+  async fsyncInode(inode: InodeId, options?: CallOptions): Promise<void> {
+    await this.files.get(inode)?.fsync(options?.signal);
+  }
+
+  async getXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<Buffer> {
+    const cached = this.metadata.xattr(inode, name);
+    if (cached === null) throw new FsError('ENODATA');
+    if (cached) return cached;
+    const moment = this.metadata.moment();
+    try {
+      const value = await this.#call({ $case: 'getXattr', value: { inode, name } }, options);
+      const xattr = expectValue(value, 'xattr');
+      this.metadata.rememberXattr(inode, name, xattr, moment);
+      return xattr;
+    } catch (error) {
+      const isAbsent = toFsError(error).code === 'ENODATA';
+      if (isAbsent) this.metadata.rememberXattr(inode, name, undefined, moment);
+      throw error;
+    }
+  }
+
+  async setXattr(
+    inode: InodeId,
+    name: Buffer,
+    value: Buffer,
+    flags: number,
+    options?: CallOptions,
+  ): Promise<void> {
+    try {
+      await this.#keyed({ $case: 'setXattr', value: { inode, name, value, flags } }, options);
+    } finally {
+      this.metadata.touchInode(inode);
+    }
+  }
+
+  async listXattrs(inode: InodeId, options?: CallOptions): Promise<Buffer[]> {
+    const value = await this.#call({ $case: 'listXattrs', value: { inode } }, options);
+    return expectValue(value, 'xattrNames').names;
+  }
+
+  async removeXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
+    try {
+      await this.#keyed({ $case: 'removeXattr', value: { inode, name } }, options);
+    } finally {
+      this.metadata.touchInode(inode);
+    }
+  }
+
+  async statFs(options?: CallOptions): Promise<FsStatistics> {
+    const value = await this.#call({ $case: 'statFs', value: {} }, options);
+    const { bytesTotal, bytesFree, inodesUsed } = expectValue(value, 'fsStatistics');
+    return { bytesTotal, bytesFree, inodesUsed };
+  }
+
+  async setReplication(
+    inode: InodeId,
+    replication: number,
+    options?: CallOptions,
+  ): Promise<Attributes> {
+    const moment = this.metadata.moment();
+    const verb: Verb = { $case: 'setReplication', value: { inode, replication } };
+    return this.#merge(await this.#change(inode, verb, moment, options));
+  }
+
+  cacheMs(inode: InodeId): number {
+    return this.metadata.cacheMs(inode);
+  }
+
+  onInvalidate(listener: (invalidation: Invalidation) => Promise<void>): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Carries a recall out: here, in the open file, and above. */
+  async recall(recall: Recall): Promise<void> {
+    this.metadata.recall(recall);
+    await this.files.recall(recall);
+    const { inode, attributes, data, names } = recall;
+    if (attributes || data || names.length > 0) {
+      await this.invalidate({ inode: inode as InodeId, attributes, data, names });
+    }
+  }
+
+  /** Tells those above that something they may hold is no longer true. */
+  async invalidate(invalidation: Invalidation): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener(invalidation)));
+  }
+
+  async #make(
+    parent: InodeId,
+    name: Buffer,
+    mode: number,
+    caller: Caller,
+    rdev: number,
+    target: Buffer,
+    options: CallOptions | undefined,
+  ): Promise<Attributes> {
+    const value = { parent, name, mode, caller, rdev, target };
+    return this.#named(parent, name, undefined, { $case: 'makeNode', value }, options);
+  }
+
+  /** A mutation after which `name` leads to what it answers with. */
+  async #named(
+    parent: InodeId,
+    name: Buffer,
+    inode: InodeId | undefined,
+    verb: Verb,
+    options: CallOptions | undefined,
+  ): Promise<Attributes> {
+    const moment = this.metadata.moment();
+    try {
+      const attributes = attributesFrom(
+        expectValue(await this.#keyed(verb, options), 'attributes'),
+      );
+      this.metadata.settleAttributes(attributes, moment);
+      this.metadata.settleName(parent, name, attributes.inode, moment);
+      return this.#merge(attributes);
+    } catch (error) {
+      this.metadata.touchName(parent, name);
+      if (inode !== undefined) this.metadata.touchInode(inode);
+      throw error;
+    }
+  }
+
+  async #remove(
+    parent: InodeId,
+    name: Buffer,
+    verb: Verb,
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    const removed = this.metadata.name(parent, name);
+    const moment = this.metadata.moment();
+    try {
+      await this.#keyed(verb, options);
+      this.metadata.settleName(parent, name, 0, moment);
+    } catch (error) {
+      this.metadata.touchName(parent, name);
+      throw error;
+    } finally {
+      if (removed) this.metadata.touchInode(removed);
+    }
+  }
+
+  /** A change of one inode that answers with its attributes. */
+  async #change(
+    inode: InodeId,
+    verb: Verb,
+    moment: number,
+    options: CallOptions | undefined,
+  ): Promise<Attributes> {
+    try {
+      const value = await this.#call(verb, options);
+      const attributes = attributesFrom(expectValue(value, 'attributes'));
+      this.metadata.settleAttributes(attributes, moment);
+      return attributes;
+    } catch (error) {
+      this.metadata.touchInode(inode);
+      throw error;
+    }
+  }
+
+  #opened(
+    handle: HandleId,
+    opened: Opened,
+    options: OpenOptions,
+    moment: number,
+    epoch: number,
+  ): OpenFile {
+    const attributes = attributesFrom(opened.attributes);
+    const kept = options.truncate
+      ? this.metadata.settleAttributes(attributes, moment)
+      : this.metadata.rememberAttributes(attributes, moment);
+    const flags: OpenFlags = {
+      read: options.read,
+      write: options.write,
+      append: options.append ?? false,
+      sync: options.sync ?? false,
+    };
+    const open = this.files.add(handle, opened, flags, kept ? epoch : -1);
+    if (options.truncate) open.file.resized(attributes);
+    return open;
+  }
+
+  /** Attributes in an answer: remembered, and told to the open file. */
+  #learn(value: Parameters<typeof expectValue>[0], moment: number): Attributes {
+    const attributes = attributesFrom(expectValue(value, 'attributes'));
+    const isCurrent = this.metadata.rememberAttributes(attributes, moment);
+    if (isCurrent) this.files.get(attributes.inode)?.content.learn(attributes);
+    return attributes;
+  }
+
+  #merge(attributes: Attributes): Attributes {
+    return this.files.get(attributes.inode)?.merge(attributes) ?? attributes;
+  }
+
+  #call(verb: Verb, options: CallOptions | undefined) {
+    return this.session.call(verb, { signal: options?.signal });
+  }
+
+  #keyed(verb: Verb, options: CallOptions | undefined) {
+    const key = options?.key ?? this.session.mint();
+    return this.session.call(verb, { key, signal: options?.signal });
+  }
+}

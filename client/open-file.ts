@@ -1,0 +1,68 @@
+/** One open of a regular file: its flags, and the file it shares with the other opens. */
+import { FsError } from '../common/errors.js';
+import type { HandleId, InodeId } from '../common/ids.js';
+import type { SharedFile } from './shared-file.js';
+import type { Attributes, OpenFile } from './types.js';
+
+export interface OpenFlags {
+  read: boolean;
+  write: boolean;
+  append: boolean;
+  sync: boolean;
+}
+
+export class ClientOpenFile implements OpenFile {
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    readonly file: SharedFile,
+    readonly handle: HandleId,
+    readonly opened: Attributes,
+    readonly flags: OpenFlags,
+    private readonly release: (open: ClientOpenFile) => void,
+  ) {}
+
+  get inode(): InodeId {
+    return this.file.inode;
+  }
+
+  get cacheable(): boolean {
+    return this.file.writeBack;
+  }
+
+  async read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+    this.#check(this.flags.read);
+    return this.file.read(offset, length, signal);
+  }
+
+  async write(offset: number | null, data: Buffer, signal?: AbortSignal): Promise<number> {
+    this.#check(this.flags.write);
+    const at = this.flags.append ? null : offset;
+    return this.file.write(at, data, this.flags.sync, signal);
+  }
+
+  async flush(signal?: AbortSignal): Promise<void> {
+    if (this.flags.write) await this.file.flush(signal);
+  }
+
+  async fsync(signal?: AbortSignal): Promise<void> {
+    await this.file.fsync(signal);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      this.release(this);
+    }
+  }
+
+  #check(allowed: boolean): void {
+    if (this.#closing || !allowed) throw new FsError('EBADF');
+  }
+}

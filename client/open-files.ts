@@ -1,0 +1,178 @@
+/**
+ * All files and opens of one client. A file lives from its first open to the release of its last;
+ * a closed file keeps nothing.
+ */
+import { toFsError, type FsError } from '../common/errors.js';
+import type { HandleId, InodeId } from '../common/ids.js';
+import { RECONNECTED_OPENS_AT_ONCE } from '../common/limits.js';
+import type {
+  HeldChunk,
+  OpenHandle,
+  Opened,
+  Recall,
+} from '../proto/control/generated/namespace.js';
+import { ClientOpenFile, type OpenFlags } from './open-file.js';
+import { SharedFile, type FileEnvironment } from './shared-file.js';
+import type { Attributes } from './types.js';
+import { attributesFrom, expectValue } from './wire.js';
+
+/** Data that lies around for this long is flushed, as the kernel flushes its dirty pages. */
+const FLUSH_AFTER_MS = 5_000;
+/** A file not written for this long gives its chunk leases back. */
+const RETURN_LEASES_AFTER_MS = 10_000;
+
+export class OpenFiles {
+  readonly #files = new Map<InodeId, SharedFile>();
+  readonly #opens = new Map<HandleId, ClientOpenFile>();
+  /** Bounds the opens sent again at once after a new session. */
+  readonly #environment: FileEnvironment;
+
+  constructor(environment: FileEnvironment) {
+    this.#environment = environment;
+  }
+
+  get(inode: InodeId): SharedFile | undefined {
+    return this.#files.get(inode);
+  }
+
+  open(handle: HandleId): ClientOpenFile | undefined {
+    return this.#opens.get(handle);
+  }
+
+  /** The epoch of a file's content, to be taken when an open leaves. */
+  epoch(inode: InodeId): number {
+    return this.#files.get(inode)?.content.epoch ?? 0;
+  }
+
+  /** The answer to an open or create that left at `epoch` becomes an open file. */
+  add(handle: HandleId, opened: Opened, flags: OpenFlags, epoch: number): ClientOpenFile {
+    const existing = this.#opens.get(handle);
+    const attributes = attributesFrom(opened.attributes);
+    const file = this.#file(attributes);
+    file.opened(opened, epoch);
+    if (existing) return existing;
+    file.opens += 1;
+    const open = new ClientOpenFile(file, handle, file.merge(attributes), flags, (closed) =>
+      this.#release(closed),
+    );
+    this.#opens.set(handle, open);
+    return open;
+  }
+
+  /** What the master is told after a connection broke. */
+  held(): { handles: OpenHandle[]; chunks: HeldChunk[] } {
+    const handles: OpenHandle[] = [];
+    for (const { handle, inode, flags } of this.#opens.values()) {
+      handles.push({ handle, inode, read: flags.read, write: flags.write });
+    }
+    const chunks = [...this.#files.values()].flatMap((file) => file.behind.leases.held());
+    return { handles, chunks };
+  }
+
+  async recall(recall: Recall): Promise<void> {
+    await this.#files.get(recall.inode as InodeId)?.recall(recall);
+  }
+
+  /** Takes over the opens of a dead worker of the same session. */
+  async takeOver(handles: readonly OpenHandle[]): Promise<void> {
+    const { log } = this.#environment.io;
+    for (let first = 0; first < handles.length; first += RECONNECTED_OPENS_AT_ONCE) {
+      const some = handles.slice(first, first + RECONNECTED_OPENS_AT_ONCE);
+      const opened = await Promise.allSettled(some.map((handle) => this.#openAgain(handle)));
+      for (const result of opened) {
+        if (result.status === 'rejected') {
+          log.warn({ reason: toFsError(result.reason).message }, 'an open was not taken over');
+        }
+      }
+    }
+  }
+
+  /** A new connection: everything told is asked again; under a new session opens are made anew. */
+  reconnected(resumed: boolean): void {
+    for (const file of this.#files.values()) file.forgetCached();
+    if (resumed) return;
+    for (const file of this.#files.values()) file.behind.leases.clear();
+    for (const { handle, inode, flags } of this.#opens.values()) {
+      const { read, write } = flags;
+      this.#openAgain({ handle, inode, read, write }).catch((error: unknown) =>
+        this.#lose(inode, toFsError(error)),
+      );
+    }
+  }
+
+  /** Writes back everything. Never rejects: a failure waits for the file's user. */
+  async flushAll(): Promise<void> {
+    const dirty = [...this.#files.values()].filter((file) => file.behind.isDirty);
+    await Promise.all(dirty.map((file) => file.flushInBackground()));
+  }
+
+  /** To be called every second or so: flushes old data, gives back unused leases. */
+  tick(): void {
+    const now = performance.now();
+    for (const file of this.#files.values()) {
+      const idleMs = now - file.behind.lastWriteMs;
+      if (file.behind.isDirty && idleMs > FLUSH_AFTER_MS) void file.flushInBackground();
+      const isIdle = !file.behind.isDirty && idleMs > RETURN_LEASES_AFTER_MS;
+      if (!isIdle || file.behind.leases.size === 0) continue;
+      file.behind.returnLeases(0).catch((error: unknown) => {
+        const reason = toFsError(error).message;
+        this.#environment.io.log.warn({ reason }, 'chunk leases were not returned');
+      });
+    }
+  }
+
+  /** Closes all opens. Throws the first failure. */
+  async closeAll(): Promise<void> {
+    const closed = await Promise.allSettled([...this.#opens.values()].map((open) => open.close()));
+    const failed = closed.find((result) => result.status === 'rejected');
+    if (failed) throw toFsError(failed.reason);
+  }
+
+  #file(attributes: Attributes): SharedFile {
+    let file = this.#files.get(attributes.inode);
+    if (!file) {
+      file = new SharedFile(this.#environment, attributes.inode, attributes);
+      this.#files.set(attributes.inode, file);
+    }
+    return file;
+  }
+
+  async #openAgain({ handle, inode, read, write }: OpenHandle): Promise<void> {
+    const epoch = this.epoch(inode as InodeId);
+    const known = this.#files.get(inode as InodeId)?.content.attributes.dataVersion;
+    const value = await this.#environment.session.call({
+      $case: 'open',
+      value: { inode, handle, read, write, truncate: false },
+    });
+    const opened = expectValue(value, 'opened');
+    const flags = { read, write, append: false, sync: false };
+    const { file } = this.add(handle as HandleId, opened, flags, epoch);
+    const version = opened.attributes?.dataVersion;
+    if (known !== undefined && known !== version && file.behind.isDirty) {
+      await file.behind.discard();
+      const why = 'the file was changed by others while the session was lost';
+      file.behind.putErrorBack(toFsError(new Error(why)));
+    }
+  }
+
+  #lose(inode: number, why: FsError): void {
+    this.#files.get(inode as InodeId)?.lose(why);
+  }
+
+  /** Nobody waits for the release: it only has to come after what the close flushed. */
+  #release(open: ClientOpenFile): void {
+    const { file, handle, inode } = open;
+    if (!this.#opens.delete(handle)) return;
+    file.opens -= 1;
+    if (file.opens === 0 && !file.behind.isDirty) {
+      this.#files.delete(inode);
+      this.#environment.cache.invalidateAll(inode);
+    }
+    this.#environment.session
+      .call({ $case: 'release', value: { inode, handle } })
+      .catch((error: unknown) => {
+        const reason = toFsError(error).message;
+        this.#environment.io.log.debug({ inode, reason }, 'a release was not answered');
+      });
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * One regular file that this client has open, once for all its opens: what is known of it, what
+ * was written and not flushed, what was read ahead.
+ *
+ * Reads see, from the bottom: the datanodes' or inline bytes, then what is being sent, then what
+ * waits. Where the master says so (the Sprite rule: `writeBack` false), nothing is held back.
+ */
+import { SerialQueue } from '../common/async.js';
+import { timestampToMs } from '../common/clock.js';
+import { FsError, toFsError } from '../common/errors.js';
+import type { InodeId } from '../common/ids.js';
+import { FILE_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX } from '../common/limits.js';
+import type { Opened, Recall } from '../proto/control/generated/namespace.js';
+import type { ChunkReader } from './chunk-reader.js';
+import type { ChunkIo } from './chunk-writer.js';
+import type { DirtyBudget } from './dirty-budget.js';
+import type { Piece } from './dirty-extents.js';
+import { FileContent } from './file-content.js';
+import { FileReader } from './file-reader.js';
+import { interruptible } from './interrupt.js';
+import type { Metadata } from './metadata.js';
+import type { ReadCache } from './read-cache.js';
+import type { Session } from './session.js';
+import type { Attributes } from './types.js';
+import { WriteBehind } from './write-behind.js';
+import type { WriteJournal } from './write-journal.js';
+
+/** Larger writes are taken in parts, so that none waits for more room than there ever is. */
+const WRITE_PART_BYTES = 4 * FRAME_PAYLOAD_BYTES_MAX;
+
+/** What all files of a client share. */
+export interface FileEnvironment {
+  readonly session: Session;
+  readonly metadata: Metadata;
+  readonly io: ChunkIo;
+  readonly chunks: ChunkReader;
+  readonly cache: ReadCache;
+  readonly budget: DirtyBudget;
+  readonly journal: WriteJournal;
+}
+
+export class SharedFile {
+  readonly content: FileContent;
+  readonly behind: WriteBehind;
+  /** May written data be held back? */
+  writeBack = true;
+  /** Opens that are not closed yet. */
+  opens = 0;
+  /** Why the file can no longer be used: its session, and it, are gone. */
+  lost: FsError | undefined;
+  readonly #reader: FileReader;
+  readonly #appends = new SerialQueue();
+
+  constructor(
+    private readonly environment: FileEnvironment,
+    readonly inode: InodeId,
+    attributes: Attributes,
+  ) {
+    const { session, metadata, io, journal, budget, cache } = environment;
+    const { chunkSize: chunkBytes, inlineMax: inlineBytesMax } = session.welcome;
+    this.content = new FileContent(inode, session, metadata, attributes);
+    this.behind = new WriteBehind({
+      inode,
+      io,
+      chunkBytes,
+      inlineBytesMax,
+      journal,
+      budget,
+      cache,
+      content: this.content,
+      metadata,
+    });
+    this.#reader = new FileReader({
+      inode,
+      chunkBytes,
+      cache,
+      layout: this.content.layout,
+      chunks: environment.chunks,
+      timeoutMs: session.timeoutMs,
+      written: (index) => this.behind.written(index),
+      isWanted: () => this.opens > 0,
+    });
+  }
+
+  /** Bytes, with what this client has written. */
+  get size(): number {
+    return Math.max(this.content.attributes.size, this.behind.end);
+  }
+
+  /** The answer to an open or create of this file that left at `epoch`. */
+  opened(opened: Opened, epoch: number): void {
+    const before = this.content.attributes.dataVersion;
+    this.content.opened(opened, epoch);
+    if (this.content.attributes.dataVersion !== before) {
+      this.environment.cache.invalidateAll(this.inode);
+    }
+    this.writeBack = opened.writeBack;
+  }
+
+  /** `attributes` as this client sees them: with what it wrote and did not commit. */
+  merge(attributes: Attributes): Attributes {
+    const { mtime, end } = this.behind;
+    if (!mtime) return attributes;
+    const isLater = timestampToMs(mtime) >= timestampToMs(attributes.mtime);
+    return {
+      ...attributes,
+      size: Math.max(attributes.size, end),
+      ...(isLater && { mtime, ctime: mtime }),
+    };
+  }
+
+  /** Up to `length` bytes; fewer only at the end. */
+  async read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+    this.#check();
+    const reading = this.#read(offset, length);
+    return signal ? interruptible(reading, signal) : reading;
+  }
+
+  async #read(offset: number, length: number): Promise<Buffer> {
+    if (!this.content.isCurrent) await this.content.current();
+    const { size } = this;
+    const end = Math.min(offset + length, size);
+    if (end <= offset) return Buffer.alloc(0);
+    // Bytes that are acknowledged while the rest is fetched leave the buffers: keep them.
+    const held = copied(this.behind.pieces(offset, end));
+    const covers = held.length === 1 && held[0]?.offset === offset;
+    if (covers && held[0]?.bytes.length === end - offset) return held[0].bytes;
+    let base = await this.#base(offset, end, size);
+    const newer = this.behind.pieces(offset, end);
+    if (held.length + newer.length > 0) {
+      base = Buffer.from(base);
+      for (const piece of held) piece.bytes.copy(base, piece.offset - offset);
+      for (const piece of newer) piece.bytes.copy(base, piece.offset - offset);
+    }
+    return base;
+  }
+
+  /** [offset, end) as it is inline or on the datanodes. */
+  async #base(offset: number, end: number, size: number): Promise<Buffer> {
+    const { inline, storage } = this.content;
+    if (inline && this.behind.written(0) === undefined) {
+      if (end <= inline.length) return inline.subarray(offset, end);
+      const base = Buffer.alloc(end - offset);
+      inline.copy(base, 0, Math.min(offset, inline.length));
+      return base;
+    }
+    if (storage === 'none' && this.behind.leases.size === 0) return Buffer.alloc(end - offset);
+    return this.#reader.read(offset, end, size);
+  }
+
+  /** Takes `data` in; with `sync` it is on every disk on return. Resolves with its offset. */
+  async write(
+    offset: number | null,
+    data: Buffer,
+    sync: boolean,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    this.#check();
+    const error = this.behind.takeError();
+    if (error) throw error;
+    const at =
+      offset === null
+        ? await this.#appends.run(() => this.#append(data, signal))
+        : await this.#take(offset, data, signal);
+    if (sync) await this.fsync(signal);
+    else if (!this.writeBack) await this.flush(signal);
+    return at;
+  }
+
+  async #append(data: Buffer, signal?: AbortSignal): Promise<number> {
+    if (!this.writeBack || !this.content.isCurrent) await this.content.refresh();
+    return this.#take(this.size, data, signal);
+  }
+
+  async #take(offset: number, data: Buffer, signal?: AbortSignal): Promise<number> {
+    if (offset + data.length > FILE_BYTES_MAX) throw new FsError('EFBIG');
+    if (data.length <= WRITE_PART_BYTES) await this.#takePart(offset, data, signal);
+    else {
+      for (let done = 0; done < data.length; done += WRITE_PART_BYTES) {
+        await this.#takePart(offset + done, data.subarray(done, done + WRITE_PART_BYTES), signal);
+      }
+    }
+    return offset;
+  }
+
+  async #takePart(offset: number, data: Buffer, signal?: AbortSignal): Promise<void> {
+    if (data.length === 0) return;
+    const { budget, journal, session } = this.environment;
+    while (this.behind.isFull) await interruptible(this.behind.progress(), signal);
+    await budget.take(data.length, signal);
+    let sequence = journal.append(this.inode, offset, data);
+    while (sequence === undefined) {
+      // The journal is full of what is not committed yet.
+      budget.give(data.length);
+      await interruptible(this.environment.budget.relieve(), signal);
+      await budget.take(data.length, signal);
+      sequence = journal.append(this.inode, offset, data);
+    }
+    this.behind.accept(offset, data, sequence, session.masterNow());
+  }
+
+  /** Takes in a write that the journal still has from a worker before this one. */
+  async replay(offset: number, data: Buffer, sequence: number): Promise<void> {
+    const { budget, session } = this.environment;
+    while (this.behind.isFull) await this.behind.progress();
+    await budget.take(data.length);
+    this.behind.accept(offset, data, sequence, session.masterNow());
+  }
+
+  /** Written data is acknowledged by every replica and committed. Throws what failed. */
+  async flush(signal?: AbortSignal): Promise<void> {
+    if (!this.behind.isDirty) {
+      const error = this.behind.takeError();
+      if (error) throw error;
+      return;
+    }
+    const error = await interruptible(this.behind.flush(), signal);
+    if (error) throw error;
+  }
+
+  /** `flush`, and on the disks of every replica. */
+  async fsync(signal?: AbortSignal): Promise<void> {
+    this.#check();
+    const error = await interruptible(this.behind.flush(true), signal);
+    if (error) throw error;
+    await interruptible(this.behind.sync(), signal);
+  }
+
+  /** Flushes for somebody who is not the user: what fails is kept for the user. */
+  async flushInBackground(): Promise<void> {
+    const error = await this.behind.flush();
+    if (error) this.behind.putErrorBack(error);
+  }
+
+  /** An own change of size was answered with `attributes`. */
+  resized(attributes: Attributes): void {
+    this.environment.cache.invalidateAll(this.inode);
+    this.behind.truncated();
+    this.content.resized(attributes);
+  }
+
+  /** Carries out the master's recall, as far as it concerns the open file. */
+  async recall(recall: Recall): Promise<void> {
+    if (recall.changesWriteBack) this.writeBack = recall.writeBack;
+    if (recall.flush) await this.flushInBackground();
+    if (!recall.data && !recall.attributes) return;
+    this.content.recalled();
+    if (!recall.data) return;
+    this.environment.cache.invalidateAll(this.inode);
+    this.behind.leases.truncated();
+  }
+
+  /** Everything told is to be asked again (a new connection to the master). */
+  forgetCached(): void {
+    this.content.recalled();
+    this.environment.cache.invalidateAll(this.inode);
+    this.behind.leases.invalidate();
+  }
+
+  /** The file went with the session: what was not flushed is lost, and every call says so. */
+  lose(why: FsError): void {
+    this.lost = new FsError('EIO', {
+      message: `the open file was lost: ${why.message}`,
+      cause: why,
+    });
+    void this.behind.discard().catch((error: unknown) => {
+      this.environment.io.log.warn({ reason: toFsError(error).message }, 'discarding failed');
+    });
+  }
+
+  #check(): void {
+    if (this.lost) throw this.lost;
+  }
+}
+
+function copied(pieces: readonly Piece[]): Piece[] {
+  if (pieces.length === 0) return [];
+  return pieces.map(({ offset, bytes }) => ({ offset, bytes: Buffer.from(bytes) }));
+}

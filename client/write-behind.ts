@@ -1,0 +1,308 @@
+/**
+ * What was written to one file and is not yet the cluster's: buffers it, sends it to the chunks in
+ * the background, commits it. One for each file that is open.
+ *
+ * Invariants: extents in flight never overlap; a commit names only acknowledged bytes; at most
+ * FRAMES_IN_FLIGHT_PER_FILE_MAX frames are unacknowledged; a failure is reported once, by the
+ * next flush or by `takeError`; the journal forgets a write only after its commit was answered.
+ */
+import { deferred, type Deferred } from '../common/async.js';
+import { pieceChecksums } from '../common/checksum.js';
+import type { Timestamp } from '../common/clock.js';
+import { toFsError, type FsError } from '../common/errors.js';
+import type { InodeId } from '../common/ids.js';
+import {
+  DIRTY_BYTES_PER_FILE_MAX,
+  FRAMES_IN_FLIGHT_PER_FILE_MAX,
+  FRAME_PAYLOAD_BYTES_MAX,
+  UNCOMMITTED_BYTES_MAX,
+} from '../common/limits.js';
+import type { ChunkLocation } from '../proto/control/generated/namespace.js';
+import { ChunkLeases } from './chunk-leases.js';
+import type { ChunkIo } from './chunk-writer.js';
+import { Committer } from './committer.js';
+import { DirtyExtents, type Extent, type Piece } from './dirty-extents.js';
+import type { DirtyBudget } from './dirty-budget.js';
+import type { FileContent } from './file-content.js';
+import type { Metadata } from './metadata.js';
+import type { ReadCache } from './read-cache.js';
+import type { WriteJournal } from './write-journal.js';
+
+/** So few frames are synced each by itself; more are written first and synced together. */
+const SYNCED_FRAMES_MAX = 4;
+
+export interface WriteBehindContext {
+  readonly inode: InodeId;
+  readonly io: ChunkIo;
+  readonly chunkBytes: number;
+  readonly inlineBytesMax: number;
+  readonly journal: WriteJournal;
+  readonly budget: DirtyBudget;
+  readonly cache: ReadCache;
+  readonly content: FileContent;
+  readonly metadata: Metadata;
+}
+
+export class WriteBehind {
+  readonly #context: WriteBehindContext;
+  readonly #extents = new DirtyExtents();
+  readonly leases: ChunkLeases;
+  readonly #committer: Committer;
+  /** Taken for sending, waiting for a free place. */
+  #queue: { extent: Extent; sync: boolean; sent: Deferred<void> }[] = [];
+  readonly #sends = new Map<Extent, Promise<void>>();
+  #inFlight = 0;
+  #error: FsError | undefined;
+  #progress: Deferred<void> | undefined;
+  #flushing: Promise<FsError | undefined> | undefined;
+  #nextFlush: Promise<FsError | undefined> | undefined;
+  #mtime: Timestamp | undefined;
+  /** Monotonic milliseconds of the last write, for whoever flushes what lies around. */
+  lastWriteMs = 0;
+
+  constructor(context: WriteBehindContext) {
+    this.#context = context;
+    this.leases = new ChunkLeases(context.io, context.inode);
+    this.#committer = new Committer(context, this.leases, this.#extents);
+  }
+
+  /** Is anything not committed yet? */
+  get isDirty(): boolean {
+    return !this.#extents.isEmpty || this.#committer.hasUncommitted;
+  }
+
+  /** End of what was written and not committed; 0 where there is nothing. */
+  get end(): number {
+    return Math.max(this.#extents.end, this.#committer.uncommittedEnd);
+  }
+
+  /** Of the last write that is not committed. */
+  get mtime(): Timestamp | undefined {
+    return this.isDirty ? this.#mtime : undefined;
+  }
+
+  get isFull(): boolean {
+    return this.#extents.bytes >= DIRTY_BYTES_PER_FILE_MAX;
+  }
+
+  /** Written bytes in [start, end) that the datanodes may not have; later pieces overrule. */
+  pieces(start: number, end: number): Piece[] {
+    return this.#extents.isEmpty ? [] : this.#extents.pieces(start, end);
+  }
+
+  /** Where this client is writing chunk `index`, and the bytes it has put there. */
+  written(index: number): { location: ChunkLocation | undefined; length: number } | undefined {
+    return this.#committer.written(index);
+  }
+
+  /** The failure of a write-behind that nobody was told of yet; told now. */
+  takeError(): FsError | undefined {
+    const error = this.#error;
+    this.#error = undefined;
+    return error;
+  }
+
+  /** A failure that was taken where no user could be told. */
+  putErrorBack(error: FsError): void {
+    this.#error ??= error;
+  }
+
+  /** Takes `data` in, whose bytes the budget has granted. */
+  accept(offset: number, data: Buffer, sequence: number, now: Timestamp): void {
+    const { budget, cache, inode } = this.#context;
+    cache.invalidate(inode, offset, offset + data.length);
+    budget.give(data.length - this.#extents.write(offset, data, sequence));
+    this.#committer.accepted(offset, offset + data.length);
+    this.#mtime = now;
+    this.lastWriteMs = performance.now();
+    this.#pump();
+  }
+
+  /** Resolves when something was acknowledged, or at once where nothing is on its way. */
+  async progress(): Promise<void> {
+    if (this.#extents.isEmpty) return;
+    void this.sendAll();
+    this.#progress ??= deferred<void>();
+    await this.#progress.promise;
+  }
+
+  /**
+   * Everything written before the call is acknowledged by every replica and committed. Returns
+   * what failed. Calls that come while one runs share the next.
+   */
+  flush(sync = false): Promise<FsError | undefined> {
+    if (sync) this.#committer.wantsSync = true;
+    if (!this.#flushing) {
+      this.#flushing = this.#flush().finally(() => {
+        this.#flushing = undefined;
+        this.#committer.wantsSync = false;
+      });
+      return this.#flushing;
+    }
+    this.#nextFlush ??= this.#flushing.then(() => {
+      this.#nextFlush = undefined;
+      return this.flush();
+    });
+    return this.#nextFlush;
+  }
+
+  /** Sends what waits, without a commit. */
+  async sendAll(): Promise<void> {
+    if (this.#committer.mayInline()) {
+      await this.#background();
+      return;
+    }
+    if (!(await this.#prepare())) return;
+    this.#enqueueReady(false);
+  }
+
+  /** Waits for what is on its way and forgets what is not: the file is about to be cut. */
+  async discard(): Promise<void> {
+    const { budget, journal, inode } = this.#context;
+    const upTo = journal.lastSequence;
+    await Promise.all(this.#sends.values());
+    await this.#committer.idle();
+    budget.give(this.#extents.clearWaiting());
+    this.#committer.discard();
+    journal.flushed(inode, upTo);
+  }
+
+  /** The file now ends at `size`: what is known of chunks after it is no longer true. */
+  truncated(): void {
+    this.leases.truncated();
+    this.#committer.discard();
+  }
+
+  /** Every chunk written since the last sync is on the disks of its chain. */
+  async sync(): Promise<void> {
+    await this.#committer.syncChunks();
+  }
+
+  /** Gives back leases that nothing needs, all but the last `kept`. */
+  async returnLeases(kept?: number): Promise<void> {
+    await this.#committer.returnLeases(kept);
+  }
+
+  async #flush(): Promise<FsError | undefined> {
+    try {
+      const isInline = await this.#committer.commitInline(this.#mtime);
+      if (!isInline) await this.#flushToChunks();
+    } catch (error) {
+      this.#error ??= toFsError(error);
+    }
+    this.#progressed();
+    return this.takeError();
+  }
+
+  async #flushToChunks(): Promise<void> {
+    for (;;) {
+      if (!(await this.#prepare())) return;
+      const isSmall = this.#extents.waitingCount <= SYNCED_FRAMES_MAX;
+      const isBlocked = this.#enqueueReady(this.#committer.wantsSync && isSmall);
+      await Promise.all(this.#sends.values());
+      if (isBlocked) continue;
+      const again = await this.#committer.commit(this.#mtime);
+      if (!again) return;
+    }
+  }
+
+  /** Inline content moves to chunks before anything else does. False: nothing is to be sent. */
+  async #prepare(): Promise<boolean> {
+    try {
+      await this.#committer.prepareMove();
+      return true;
+    } catch (error) {
+      this.#error ??= toFsError(error);
+      this.#giveUpWaiting();
+      return false;
+    }
+  }
+
+  #giveUpWaiting(): void {
+    const { budget, journal, inode } = this.#context;
+    budget.give(this.#extents.clearWaiting());
+    if (!this.#extents.isSending) journal.flushed(inode, journal.lastSequence);
+    this.#progressed();
+  }
+
+  /** A flush that no user waits for. */
+  async #background(): Promise<void> {
+    const error = await this.flush();
+    if (error) this.putErrorBack(error);
+  }
+
+  /** Sends in the background what a sequential writer has left behind. */
+  #pump(): void {
+    if (this.#inFlight >= FRAMES_IN_FLIGHT_PER_FILE_MAX || this.#queue.length > 0) return;
+    if (!this.#committer.mayStream()) return;
+    while (this.#inFlight < FRAMES_IN_FLIGHT_PER_FILE_MAX) {
+      const extent = this.#extents.take(isWholeFrame);
+      if (!extent) return;
+      this.#enqueue(extent, false);
+    }
+  }
+
+  /** True where something waits for what overlaps it. */
+  #enqueueReady(sync: boolean): boolean {
+    for (;;) {
+      const extent = this.#extents.take(() => true);
+      if (!extent) return this.#extents.hasWaiting;
+      this.#enqueue(extent, sync);
+    }
+  }
+
+  #enqueue(extent: Extent, sync: boolean): void {
+    const sent = deferred<void>();
+    this.#sends.set(extent, sent.promise);
+    this.#queue.push({ extent, sync, sent });
+    this.#sendNext();
+  }
+
+  #sendNext(): void {
+    while (this.#inFlight < FRAMES_IN_FLIGHT_PER_FILE_MAX) {
+      const next = this.#queue.shift();
+      if (!next) return;
+      this.#inFlight += 1;
+      void this.#send(next.extent, next.sync).finally(() => {
+        this.#inFlight -= 1;
+        this.#sends.delete(next.extent);
+        next.sent.resolve();
+        this.#progressed();
+        this.#sendNext();
+        this.#pump();
+      });
+    }
+  }
+
+  /** Never rejects. */
+  async #send(extent: Extent, sync: boolean): Promise<void> {
+    const { chunkBytes, budget, cache, inode } = this.#context;
+    const index = Math.floor(extent.offset / chunkBytes);
+    const offset = extent.offset - index * chunkBytes;
+    const bytes = extent.buffer.subarray(0, extent.length);
+    const writer = this.leases.writer(index);
+    try {
+      const chunk = await writer.write(offset, bytes, pieceChecksums(bytes, offset), sync);
+      this.#committer.acknowledged(extent, index, chunk, offset + extent.length, sync);
+    } catch (error) {
+      this.#error ??= toFsError(error);
+    }
+    this.#extents.done(extent);
+    budget.give(extent.length);
+    cache.invalidate(inode, extent.offset, extent.offset + extent.length);
+    if (this.#committer.uncommittedBytes >= UNCOMMITTED_BYTES_MAX) {
+      this.#committer.commitSome(this.#mtime).catch((error: unknown) => {
+        this.#error ??= toFsError(error);
+      });
+    }
+  }
+
+  #progressed(): void {
+    this.#progress?.resolve();
+    this.#progress = undefined;
+  }
+}
+
+function isWholeFrame(extent: Extent): boolean {
+  return (extent.offset + extent.length) % FRAME_PAYLOAD_BYTES_MAX === 0;
+}
