@@ -18,8 +18,9 @@ export class CliError extends Error {
 }
 
 /** The command line or a configuration file makes no sense. */
-export function usageError(what: string, advice?: string): CliError {
-  return new CliError(what, advice ?? 'see --help', EXIT_USAGE);
+export function usageError(what: string, advice = 'see --help'): CliError {
+  // All in the message: yargs passes on only that of what a coercion throws.
+  return new CliError(`${what} (${advice})`, undefined, EXIT_USAGE);
 }
 
 const ADVICE: Partial<Record<string, string>> = {
@@ -49,6 +50,6 @@ export function exitCodeOf(error: unknown): number {
 }
 
 function withAdvice(what: string, advice: string | undefined): string {
-  const line = what.replaceAll('\n', ' ').trim();
+  const line = what.replace(/\s+/g, ' ').trim();
   return advice === undefined || line.endsWith(')') ? line : `${line} (${advice})`;
 }

@@ -13,7 +13,7 @@ import { mountCommand } from './commands/mount.js';
 import { nodesCommand } from './commands/nodes.js';
 import { statusCommand } from './commands/status.js';
 import { umountCommand } from './commands/umount.js';
-import { describeFailure, exitCodeOf, usageError } from './errors.js';
+import { CliError, describeFailure, EXIT_USAGE, exitCodeOf, usageError } from './errors.js';
 import { tellParent } from './role.js';
 import { Settings } from './settings.js';
 
@@ -58,9 +58,18 @@ async function run(argv: string[]): Promise<void> {
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? usageError((message ?? 'not understood').replaceAll('\n', ' '));
+      throw asFailure(message, error);
     })
     .parseAsync();
+}
+
+/** What yargs found wrong with the command line, or what a command threw. */
+function asFailure(message: string | null, error: Error | undefined): Error {
+  if (error && error.name !== 'YError') return error;
+  const what = error?.message ?? message ?? 'not understood';
+  return what.endsWith(')')
+    ? new CliError(what, undefined, EXIT_USAGE)
+    : usageError(what.replace(/^Not enough non-option arguments:/, 'arguments are missing:'));
 }
 
 // `cairn fs cat FILE | head`: the reader has what it wanted.

@@ -25,6 +25,7 @@ const CONFIG_FILE = z.strictObject({
   datanodes: z.number().int().optional(),
   foreground: z.boolean().optional(),
   'log-file': z.string().optional(),
+  options: z.string().optional(),
   'log-level': z.enum(LOG_LEVELS).optional(),
   json: z.boolean().optional(),
 });

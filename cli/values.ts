@@ -39,7 +39,9 @@ export function parseAddress(name: string, text: string, portDefault: number): s
 export function parseInteger(name: string, value: unknown, min: number, max: number): number {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max) {
-    const shown = typeof value === 'string' || typeof value === 'number' ? `'${value}' ` : '';
+    const isShown =
+      typeof value === 'string' || (typeof value === 'number' && !Number.isNaN(value));
+    const shown = isShown ? `'${value}' ` : '';
     throw usageError(`--${name}: ${shown}must be a whole number from ${min} to ${max}`);
   }
   return number;

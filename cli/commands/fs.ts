@@ -16,7 +16,7 @@ import { treeCommand } from './fs/tree.js';
 
 export function fsCommand(settings: Settings): CommandModule {
   return {
-    command: 'fs <command>',
+    command: 'fs',
     describe: 'Work with files in the cluster, without a mount',
     builder: (argv) =>
       argv

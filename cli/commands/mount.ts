@@ -24,6 +24,7 @@ interface MountArguments extends LogArguments, ParentArguments {
   foreground: boolean;
   logFile?: string;
   timeout?: number;
+  options?: string;
 }
 
 const READY_TIMEOUT_MS = 60_000;
@@ -55,6 +56,11 @@ export function mountCommand(settings: Settings): CommandModule<object, MountArg
               coerce: (value?: string) =>
                 value === undefined ? undefined : parseDuration('timeout', value),
             },
+            options: {
+              type: 'string',
+              alias: 'o',
+              describe: 'Options of mount(8): ro, noatime, nosuid, nodev, noexec',
+            },
             ...LOG_OPTIONS,
           },
         ),
@@ -84,6 +90,7 @@ async function startInBackground(options: MountArguments, mountpoint: string): P
   const args = ['mount', options.master, mountpoint, '--foreground', '--log-file', logFile];
   args.push('--log-level', options.logLevel);
   if (options.timeout !== undefined) args.push('--timeout', `${options.timeout}ms`);
+  if (options.options !== undefined) args.push('--options', options.options);
   const mount = await spawnRole({ args, logFile, readyTimeoutMs: READY_TIMEOUT_MS });
   mount.release();
   printLine(`${options.master} is mounted on ${mountpoint} (log: ${logFile})`);
@@ -100,6 +107,7 @@ async function serveMount(options: MountArguments, mountpoint: string): Promise<
         mountpoint,
         log,
         ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
+        options: (options.options ?? '').split(',').filter((option) => option !== ''),
       });
       recordMount(options, mountpoint);
       return mount;
