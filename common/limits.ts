@@ -46,6 +46,12 @@ export const SESSIONS_MAX = 4096;
 export const HELLO_TIMEOUT_MS = 10_000;
 /** A session alive but with a recall unacknowledged for this long is ended: others wait for it. */
 export const RECALL_TIMEOUT_MS = 60_000;
+/** Made to write back, a session may not hold written data of that file back again for this long. */
+export const WRITE_BACK_PAUSE_MS = 200;
+/** How often an operation waits for others to write back before it fails with EAGAIN. */
+export const SETTLE_ATTEMPTS_MAX = 64;
+/** Keyed operations of a session between two prunings of their stored answers. */
+export const COMPLETED_PRUNE_EVERY = 256;
 export const DIRECTORY_PAGE_ENTRIES_MAX = 1024;
 export const HANDLES_PER_SESSION_MAX = 65_536;
 /** Inodes whose attributes, names or content one session may cache under a recall promise. */

@@ -21,7 +21,7 @@ export function setAttributes(scope: Scope, change: SetAttributes): Inode {
   const { tx, now, changes } = scope;
   const inode = expectInode(tx, change.inode);
   checkSize(inode, change.size);
-  if (change.size !== undefined || change.mtime || change.mtimeNow) scope.settle(inode.inode);
+  scope.settle(inode.inode);
   if (change.mode !== undefined) {
     inode.mode = (inode.mode & ~PERMISSIONS) | (change.mode & PERMISSIONS);
   }

@@ -17,6 +17,7 @@ export function commit(scope: Scope, request: Commit): Inode {
   const { tx, now, changes } = scope;
   const file = expectFile(tx, request.inode);
   checkBounds(request);
+  scope.settle(file.inode);
   if (request.movedFromInline) checkMove(scope, file, request);
   if (request.inlineWrites.length > 0) checkInline(scope, file, request.inlineWrites);
 

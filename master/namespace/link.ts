@@ -8,7 +8,8 @@ import { isDirectory, typeOf } from './mode.js';
 import type { Scope } from './scope.js';
 
 /** Throws EPERM for a directory, EEXIST, EMLINK; ENOENT for an inode that has no name left. */
-export function link({ tx, now, changes }: Scope, request: Link): Inode {
+export function link(scope: Scope, request: Link): Inode {
+  const { tx, now, changes } = scope;
   const { name } = request;
   checkName(name, 'EEXIST');
   const inode = expectInode(tx, request.inode);
@@ -17,6 +18,7 @@ export function link({ tx, now, changes }: Scope, request: Link): Inode {
   if (tx.entries.find(parent.inode, name)) throw new FsError('EEXIST');
   if (inode.nlink === 0) throw new FsError('ENOENT', { message: 'the file is deleted' });
   if (inode.nlink >= LINKS_MAX) throw new FsError('EMLINK');
+  scope.settle(inode.inode);
   inode.nlink += 1;
   inode.ctime = now;
   tx.inodes.setLinks(inode.inode, inode.nlink, now);

@@ -17,6 +17,7 @@ export function setReplication(scope: Scope, { inode, replication }: SetReplicat
   if (!isRegular(found.mode) && !isDirectory(found.mode)) {
     throw new FsError('EINVAL', { message: 'neither a file nor a directory' });
   }
+  scope.settle(found.inode);
   found.replication = replication;
   found.ctime = now;
   tx.inodes.update(found);

@@ -48,8 +48,8 @@ export interface Scope {
   /** Does any session have it open, or may one that has not come back yet? */
   isOpen(inode: InodeId): boolean;
   /**
-   * Called before the content or the times of an existing file change: other sessions' dirty data
-   * must be in by then. May throw, to have the verb run again when it is.
+   * Called before an existing file is changed, or told of, by a verb that mutates: what other
+   * sessions hold back of it must be written by then. May throw, to have the verb run again.
    */
   settle(inode: InodeId): void;
 }

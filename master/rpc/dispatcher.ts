@@ -1,0 +1,254 @@
+/**
+ * Runs one operation from arrival to answer: within the shared transaction, again where others
+ * have to write back first, once only where it carries a key; then the recalls that follow, and
+ * the answer when they are acknowledged.
+ *
+ * Invariant: `execute` never rejects, and gives exactly one result.
+ */
+import type { Clock } from '../../common/clock.js';
+import { ERRNO, ERRNO_TEXT } from '../../common/errno.js';
+import { FsError, toFsError } from '../../common/errors.js';
+import type { InodeId } from '../../common/ids.js';
+import { COMPLETED_PRUNE_EVERY, SETTLE_ATTEMPTS_MAX } from '../../common/limits.js';
+import type { Logger } from '../../common/log.js';
+import { Result, type Operation } from '../../proto/control/generated/namespace.js';
+import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
+import { Changes, type Scope } from '../namespace/scope.js';
+import type { Coherence } from '../sessions/coherence.js';
+import type { CachePromises } from '../sessions/promises.js';
+import type { Session } from '../sessions/session.js';
+import type { SessionTable } from '../sessions/session-table.js';
+import type { GroupCommit } from '../store/group-commit.js';
+import type { Transactor } from '../store/transactor.js';
+import {
+  finishOpen,
+  rowOf,
+  type Answer,
+  type Call,
+  type Verb,
+  type VerbServices,
+} from './verbs.js';
+
+export interface DispatcherDependencies {
+  readonly commit: GroupCommit;
+  readonly sessions: SessionTable;
+  readonly promises: CachePromises;
+  readonly coherence: Coherence;
+  readonly chunkVerbs: ChunkVerbs;
+  readonly services: VerbServices;
+  readonly inlineMaxBytes: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Thrown inside a transaction, before any mutation: others hold back what matters here. */
+class Unsettled extends Error {
+  constructor(readonly inodes: readonly InodeId[]) {
+    super('held back by another session');
+  }
+}
+
+interface Touched {
+  readonly inode: InodeId;
+  readonly name: Buffer | undefined;
+}
+
+/** What an attempt leaves behind for the time after the commit. */
+interface Attempt extends Call {
+  readonly touched: Touched[];
+}
+
+export class Dispatcher {
+  readonly #dependencies: DispatcherDependencies;
+
+  constructor(dependencies: DispatcherDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  async execute(session: Session, operation: Operation): Promise<Result> {
+    const { id, key, verb } = operation;
+    try {
+      if (!verb) throw new FsError('ENOSYS', { message: 'no verb that this master knows' });
+      const value = await (key === 0
+        ? this.#run(session, operation, verb)
+        : this.#runOnce(session, operation, verb));
+      return { id, errno: 0, message: '', value };
+    } catch (error) {
+      return failure(id, error);
+    }
+  }
+
+  /** Sent again while it is at work (on a connection that broke), it joins the first. */
+  async #runOnce(session: Session, operation: Operation, verb: Verb): Promise<Answer | undefined> {
+    const atWork = session.keysAtWork.get(operation.key);
+    if (atWork) return (await atWork) as Answer | undefined;
+    const run = this.#run(session, operation, verb);
+    session.keysAtWork.set(operation.key, run);
+    try {
+      return await run;
+    } finally {
+      session.keysAtWork.delete(operation.key);
+    }
+  }
+
+  async #run(session: Session, operation: Operation, verb: Verb): Promise<Answer | undefined> {
+    const row = rowOf(verb);
+    if (!row) return this.#runOutside(session, verb);
+    const { commit, coherence } = this.#dependencies;
+    for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
+      const attempt = this.#newAttempt(session);
+      const work = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb);
+      let answer: Answer | Unsettled | undefined;
+      try {
+        answer = await (row.writes
+          ? commit.submit(work)
+          : commit.submitRead((reader) => work(reader as Transactor)));
+      } catch (error) {
+        await this.#waitForOwed(attempt);
+        throw error;
+      }
+      if (!(answer instanceof Unsettled)) return this.#finish(attempt, verb, answer);
+      await Promise.all(answer.inodes.map((inode) => coherence.settle(inode, session)));
+    }
+    throw new FsError('EAGAIN', { message: 'another client keeps writing to the file' });
+  }
+
+  /** Verbs that wait for datanodes: they submit their transactions themselves. */
+  async #runOutside(session: Session, verb: Verb): Promise<Answer | undefined> {
+    const { chunkVerbs } = this.#dependencies;
+    const { id } = session;
+    switch (verb.$case) {
+      case 'leaseChunk':
+        return { $case: 'chunkLease', value: await chunkVerbs.leaseChunk(id, verb.value) };
+      case 'shortenChain':
+        return { $case: 'chunkLease', value: await chunkVerbs.shortenChain(id, verb.value) };
+      case 'returnChunks':
+        await chunkVerbs.returnChunks(id, verb.value);
+        return undefined;
+      case 'reportReplica':
+        chunkVerbs.reportReplica(verb.value);
+        return undefined;
+      default:
+        throw new FsError('ENOSYS', { message: `${verb.$case} is not implemented` });
+    }
+  }
+
+  #newAttempt(session: Session): Attempt {
+    const { promises, coherence, services, inlineMaxBytes, clock } = this.#dependencies;
+    const touched: Touched[] = [];
+    const expectSettled = (inodes: readonly InodeId[]) => {
+      const heldBack = inodes.filter((inode) => coherence.isHeldBack(inode, session));
+      if (heldBack.length > 0) throw new Unsettled(heldBack);
+    };
+    const scope: Omit<Scope, 'tx'> = {
+      now: clock.now(),
+      changes: new Changes(),
+      inlineMaxBytes,
+      isOpen: (inode) => services.opens.isOpen(inode) || services.inGrace(),
+      settle: (inode) => expectSettled([inode]),
+    };
+    return {
+      ...services,
+      session,
+      // The transaction joins when it begins.
+      scope: scope as Scope,
+      touched,
+      opened: undefined,
+      expectSettled,
+      tell: (inode, what, name) => {
+        touched.push({ inode, name });
+        promises.tell(session, inode, what);
+      },
+    };
+  }
+
+  #attempt(
+    attempt: Attempt,
+    tx: Transactor,
+    operation: Operation,
+    verb: Verb,
+  ): Answer | Unsettled | undefined {
+    const { session, scope } = attempt;
+    const { key } = operation;
+    attempt.touched.length = 0;
+    scope.changes.list.length = 0;
+    (scope as { tx: Transactor }).tx = tx;
+    try {
+      const before = key === 0 ? undefined : tx.completed.get(session.id, key);
+      if (before) return answerAgain(attempt, verb, before);
+      const answer = rowOf(verb)?.run(attempt);
+      if (key !== 0) this.#remember(tx, session, key, answer);
+      return answer;
+    } catch (error) {
+      if (error instanceof Unsettled) return error;
+      throw error;
+    }
+  }
+
+  /** Only successes: what failed has changed nothing, and may as well be tried again. */
+  #remember(tx: Transactor, session: Session, key: number, answer: Answer | undefined): void {
+    const kept: Answer | undefined =
+      answer?.$case === 'opened'
+        ? { $case: 'opened', value: { ...answer.value, inline: undefined } }
+        : answer;
+    const encoded = Result.encode({ id: 0, errno: 0, message: '', value: kept }).finish();
+    tx.completed.insert(session.id, key, encoded);
+    session.completedSincePrune += 1;
+    if (session.completedSincePrune < COMPLETED_PRUNE_EVERY) return;
+    session.completedSincePrune = 0;
+    tx.completed.prune(session.id, Math.min(key, ...session.keysAtWork.keys()));
+  }
+
+  /** After the commit: tells others, waits for them, completes the answer. */
+  async #finish(
+    attempt: Attempt,
+    verb: Verb,
+    answer: Answer | undefined,
+  ): Promise<Answer | undefined> {
+    const { coherence } = this.#dependencies;
+    const { session, scope, opened } = attempt;
+    const waits: Promise<void>[] = [];
+    coherence.recallChanges(scope.changes.list, session, waits);
+    if (opened !== undefined) coherence.claim(opened, session, waits);
+    this.#collectOwed(attempt, waits);
+    if (waits.length > 0) await Promise.all(waits);
+    if (answer?.$case === 'opened' && opened !== undefined) {
+      answer.value.writeBack = coherence.grantOnOpen(opened, session);
+    }
+    if (verb.$case === 'commit' || verb.$case === 'release') {
+      coherence.reconsider(verb.value.inode as InodeId);
+    }
+    return answer;
+  }
+
+  #collectOwed({ touched, session }: Attempt, waits: Promise<void>[]): void {
+    const { coherence } = this.#dependencies;
+    for (const { inode, name } of touched) coherence.collectOwed(inode, session, waits, name);
+  }
+
+  async #waitForOwed(attempt: Attempt): Promise<void> {
+    const waits: Promise<void>[] = [];
+    this.#collectOwed(attempt, waits);
+    if (waits.length > 0) await Promise.all(waits);
+  }
+}
+
+/** The first answer, with attributes as they are now, which the session is told anew. */
+function answerAgain(attempt: Attempt, verb: Verb, stored: Buffer): Answer | undefined {
+  const { scope } = attempt;
+  const { value } = Result.decode(stored);
+  if (value?.$case !== 'attributes' && value?.$case !== 'opened') return value;
+  const first = value.$case === 'opened' ? value.value.attributes : value.value;
+  const inode = scope.tx.inodes.find((first?.inode ?? 0) as InodeId);
+  if (!inode) return value;
+  attempt.expectSettled([inode.inode]);
+  if (verb.$case === 'create') return finishOpen(attempt, inode, verb.value);
+  return { $case: 'attributes', value: inode };
+}
+
+function failure(id: number, error: unknown): Result {
+  const { code, message } = toFsError(error);
+  const detail = message.replace(`${code}: `, '');
+  const own = detail === ERRNO_TEXT[code] ? '' : detail;
+  return { id, errno: ERRNO[code], message: own, value: undefined };
+}

@@ -1,0 +1,212 @@
+/**
+ * One row for each verb that runs within a transaction: does it write, and how is it unpacked,
+ * called and packed. Rules are master/namespace's; who is told what is said here.
+ */
+import { strict as assert } from 'node:assert';
+import { inodeId, handleId, type InodeId } from '../../common/ids.js';
+import { FsError } from '../../common/errors.js';
+import type { Operation, Result } from '../../proto/control/generated/namespace.js';
+import { getAttributes, setAttributes } from '../namespace/attributes.js';
+import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
+import { commit } from '../namespace/commit.js';
+import { create } from '../namespace/create.js';
+import { readDirectory } from '../namespace/directory.js';
+import { link } from '../namespace/link.js';
+import { lookup, readLink } from '../namespace/lookup.js';
+import { makeNode } from '../namespace/make-node.js';
+import { open } from '../namespace/open.js';
+import { freeInode } from '../namespace/reclaim.js';
+import { rename } from '../namespace/rename.js';
+import { setReplication } from '../namespace/replication.js';
+import type { Scope } from '../namespace/scope.js';
+import { statFs, type Capacity } from '../namespace/statfs.js';
+import { removeDirectory, unlink } from '../namespace/unlink.js';
+import { getXattr, listXattrs, removeXattr, setXattr } from '../namespace/xattr.js';
+import type { Opens } from '../sessions/opens.js';
+import { ATTRIBUTES, CONTENT, NAMES } from '../sessions/promises.js';
+import type { Session } from '../sessions/session.js';
+import type { Inode } from '../store/inodes.js';
+
+export type Verb = NonNullable<Operation['verb']>;
+export type Case = Verb['$case'];
+export type ValueOf<C extends Case> = Extract<Verb, { $case: C }>['value'];
+export type Answer = NonNullable<Result['value']>;
+
+/** What verbs need beside the scope. */
+export interface VerbServices {
+  readonly opens: Opens;
+  readonly chunkVerbs: Pick<ChunkVerbs, 'readLayout' | 'fileReleased'>;
+  readonly capacity: () => Capacity;
+  /** Copies wanted by default: what free space is divided by. */
+  readonly replication: number;
+  /** Could a session of the master's former life have the inode open? */
+  readonly inGrace: () => boolean;
+}
+
+/** One run of one operation. */
+export interface Call extends VerbServices {
+  readonly session: Session;
+  readonly scope: Scope;
+  /** The session is told `what` (bits of promises.ts) of `inode`; of a directory, of `name`. */
+  tell(inode: InodeId, what: number, name?: Buffer): void;
+  /** Throws, to run again later, where others hold back what would be told of any of these. */
+  expectSettled(inodes: readonly InodeId[]): void;
+  /** The answer to an open is completed when it leaves: may the session hold back? */
+  opened: InodeId | undefined;
+}
+
+interface Row<C extends Case> {
+  readonly writes: boolean;
+  run(call: Call, request: ValueOf<C>): Answer | undefined;
+}
+
+type Table = { readonly [C in Case]?: Row<C> };
+
+const read = <C extends Case>(_case: C, run: Row<C>['run']): Row<C> => ({ writes: false, run });
+const write = <C extends Case>(_case: C, run: Row<C>['run']): Row<C> => ({ writes: true, run });
+
+const TABLE: Table = {
+  lookup: read('lookup', (call, request) => {
+    const parent = inodeId(request.parent);
+    try {
+      return tellAttributes(call, lookup(call.scope, request));
+    } finally {
+      // Also where the name is absent.
+      call.tell(parent, NAMES, request.name);
+    }
+  }),
+  getAttributes: read('getAttributes', (call, request) =>
+    tellAttributes(call, getAttributes(call.scope, request)),
+  ),
+  setAttributes: write('setAttributes', (call, request) =>
+    tellAttributes(call, setAttributes(call.scope, request)),
+  ),
+  create: write('create', (call, request) => {
+    const { session, opens, scope } = call;
+    opens.check(session, handleId(request.handle));
+    const file = create(scope, request);
+    call.tell(inodeId(request.parent), NAMES, request.name);
+    return finishOpen(call, file, request);
+  }),
+  makeNode: write('makeNode', (call, request) => {
+    const made = makeNode(call.scope, request);
+    call.tell(inodeId(request.parent), NAMES, request.name);
+    return tellAttributes(call, made);
+  }),
+  link: write('link', (call, request) => {
+    const linked = link(call.scope, request);
+    call.tell(inodeId(request.parent), NAMES, request.name);
+    return tellAttributes(call, linked);
+  }),
+  unlink: write('unlink', (call, request) => {
+    unlink(call.scope, request);
+    call.tell(inodeId(request.parent), NAMES, request.name);
+    return undefined;
+  }),
+  removeDirectory: write('removeDirectory', (call, request) => {
+    removeDirectory(call.scope, request);
+    call.tell(inodeId(request.parent), NAMES, request.name);
+    return undefined;
+  }),
+  rename: write('rename', (call, request) => {
+    rename(call.scope, request);
+    call.tell(inodeId(request.parent), NAMES, request.name);
+    call.tell(inodeId(request.newParent), NAMES, request.newName);
+    return undefined;
+  }),
+  readLink: read('readLink', ({ scope }, request) => ({
+    $case: 'target',
+    value: readLink(scope, request),
+  })),
+  readDirectory: read('readDirectory', (call, request) => {
+    const page = readDirectory(call.scope, request);
+    const shown = page.entries.flatMap(({ attributes }) => (attributes ? [attributes.inode] : []));
+    call.expectSettled(shown);
+    for (const inode of shown) call.tell(inode, ATTRIBUTES);
+    call.tell(inodeId(request.inode), NAMES);
+    return { $case: 'directory', value: page };
+  }),
+  open: write('open', (call, request) => {
+    const { session, opens, scope } = call;
+    const handle = handleId(request.handle);
+    opens.check(session, handle);
+    // Sent again, it has truncated already.
+    const truncate = request.truncate && !session.handles.has(handle);
+    return finishOpen(call, open(scope, { ...request, truncate }), request);
+  }),
+  release: write('release', (call, { handle }) => release(call, handle)),
+  readLayout: read('readLayout', (call, request) => {
+    const layout = call.chunkVerbs.readLayout(call.scope.tx, request);
+    const inode = inodeId(request.inode);
+    call.expectSettled([inode]);
+    call.tell(inode, ATTRIBUTES | CONTENT);
+    return { $case: 'layout', value: layout };
+  }),
+  commit: write('commit', (call, request) => tellAttributes(call, commit(call.scope, request))),
+  getXattr: read('getXattr', (call, request) => {
+    call.tell(inodeId(request.inode), ATTRIBUTES);
+    return { $case: 'xattr', value: getXattr(call.scope, request) };
+  }),
+  setXattr: write('setXattr', ({ scope }, request) => void setXattr(scope, request)),
+  listXattrs: read('listXattrs', (call, request) => {
+    call.tell(inodeId(request.inode), ATTRIBUTES);
+    return { $case: 'xattrNames', value: { names: listXattrs(call.scope, request) } };
+  }),
+  removeXattr: write('removeXattr', ({ scope }, request) => void removeXattr(scope, request)),
+  statFs: read('statFs', ({ scope, capacity, replication }) => ({
+    $case: 'fsStatistics',
+    value: statFs(scope, capacity(), replication),
+  })),
+  setReplication: write('setReplication', (call, request) =>
+    tellAttributes(call, setReplication(call.scope, request)),
+  ),
+};
+
+/** The row of a verb; undefined for those that wait for datanodes, and so run elsewhere. */
+export function rowOf(
+  verb: Verb,
+): { writes: boolean; run(call: Call): Answer | undefined } | undefined {
+  const row = TABLE[verb.$case] as Row<Case> | undefined;
+  return row && { writes: row.writes, run: (call) => row.run(call, verb.value as never) };
+}
+
+function tellAttributes(call: Call, inode: Inode): Answer {
+  call.expectSettled([inode.inode]);
+  call.tell(inode.inode, ATTRIBUTES);
+  return { $case: 'attributes', value: inode };
+}
+
+interface WantedOpen {
+  readonly handle: number;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/** Notes the open, and says what it opened. Also of a create or open that is answered again. */
+export function finishOpen(call: Call, file: Inode, wanted: WantedOpen): Answer {
+  const { session, opens, scope } = call;
+  const { inode } = file;
+  const handle = handleId(wanted.handle);
+  if (opens.open(session, handle, { inode, read: wanted.read, write: wanted.write })) {
+    scope.tx.onRollback(() => void opens.release(session, handle));
+  } else if (session.handles.get(handle)?.inode !== inode) {
+    throw new FsError('EINVAL', { message: `handle ${handle} is another file's` });
+  }
+  call.tell(inode, ATTRIBUTES | CONTENT);
+  call.opened = inode;
+  const inline = file.allocated > 0 ? scope.tx.inlineData.get(inode) : undefined;
+  return { $case: 'opened', value: { attributes: file, inline, writeBack: false } };
+}
+
+function release(call: Call, handle: number): undefined {
+  const { session, opens, scope, chunkVerbs } = call;
+  const { tx } = scope;
+  const opened = opens.release(session, handleId(handle));
+  if (!opened) return;
+  const { inode } = opened;
+  tx.onRollback(() => assert(opens.open(session, handleId(handle), opened)));
+  if (!opens.holder(inode, session)) chunkVerbs.fileReleased(tx, session.id, inode);
+  if (opens.isOpen(inode) || call.inGrace() || !tx.orphans.has(inode)) return;
+  freeInode(tx, inode);
+  tx.orphans.delete(inode);
+}

@@ -1,0 +1,94 @@
+/**
+ * Recalls on their way: sent, and waited for until the client acknowledges or its session ends.
+ *
+ * Invariant: a recall is forgotten only when its client has acted on it or is gone; it outlives
+ * the connection, and is sent again on the next.
+ */
+import { deferred } from '../../common/async.js';
+import type { Clock } from '../../common/clock.js';
+import type { InodeId } from '../../common/ids.js';
+import type { Recall } from '../../proto/control/generated/namespace.js';
+import type { PendingRecall, Session } from './session.js';
+
+export type RecallBody = Partial<Omit<Recall, 'id' | 'inode'>>;
+
+const NOTHING = {
+  attributes: false,
+  data: false,
+  flush: false,
+  writeBack: false,
+  changesWriteBack: false,
+};
+
+export class Recalls {
+  readonly #clock: Clock;
+  /** By inode, so that whoever is told of it meanwhile can wait too. */
+  readonly #pending = new Map<InodeId, Map<PendingRecall, Session>>();
+  #nextId = 1;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves when the session has acted on it, or is gone. Never rejects. */
+  issue(session: Session, inode: InodeId, body: RecallBody): Promise<void> {
+    if (session.ended) return Promise.resolve();
+    const recall: Recall = { id: this.#nextId++, inode, names: [], ...NOTHING, ...body };
+    const pending = { recall, sinceMs: this.#clock.monotonicMs(), done: deferred<void>() };
+    session.recalls.set(recall.id, pending);
+    const ofInode = this.#pending.get(inode);
+    if (ofInode) ofInode.set(pending, session);
+    else this.#pending.set(inode, new Map([[pending, session]]));
+    session.outlet?.recall(recall);
+    return pending.done.promise;
+  }
+
+  /** Ids that the session does not owe are of no effect. */
+  acknowledge(session: Session, ids: readonly number[]): void {
+    for (const id of ids) {
+      const pending = session.recalls.get(id);
+      if (pending) this.#settle(session, pending);
+    }
+  }
+
+  /** What the session still owes, in order: for a new connection. */
+  owedBy(session: Session): Recall[] {
+    return [...session.recalls.values()].map((pending) => pending.recall);
+  }
+
+  /** The session is gone, and with it all it may have cached. */
+  drop(session: Session): void {
+    for (const pending of session.recalls.values()) this.#settle(session, pending);
+  }
+
+  /** How long the session owes its oldest recall, in milliseconds. */
+  owedForMs(session: Session): number {
+    for (const { sinceMs } of session.recalls.values()) return this.#clock.monotonicMs() - sinceMs;
+    return 0;
+  }
+
+  /**
+   * Adds to `waits` the recalls of `inode` that sessions other than `besides` owe; with a `name`,
+   * only those that concern this name of directory `inode`.
+   */
+  collectPending(inode: InodeId, besides: Session, waits: Promise<void>[], name?: Buffer): void {
+    if (this.#pending.size === 0) return;
+    const ofInode = this.#pending.get(inode);
+    if (!ofInode) return;
+    for (const [{ recall, done }, session] of ofInode) {
+      if (session === besides) continue;
+      const concerns = !name || recall.data || recall.names.some((other) => other.equals(name));
+      if (concerns) waits.push(done.promise);
+    }
+  }
+
+  #settle(session: Session, pending: PendingRecall): void {
+    const { id } = pending.recall;
+    const inode = pending.recall.inode as InodeId;
+    session.recalls.delete(id);
+    const ofInode = this.#pending.get(inode);
+    ofInode?.delete(pending);
+    if (ofInode?.size === 0) this.#pending.delete(inode);
+    pending.done.resolve();
+  }
+}

@@ -1,0 +1,55 @@
+/** One client's session, as the master holds it in memory. Only master/sessions changes it. */
+import type { Deferred } from '../../common/async.js';
+import type { HandleId, InodeId, SessionId } from '../../common/ids.js';
+import type { Recall } from '../../proto/control/generated/namespace.js';
+import type { SessionRow } from '../store/sessions.js';
+
+/** An open file, by its handle. */
+export interface Handle {
+  readonly inode: InodeId;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/** A recall that the client has not acknowledged. */
+export interface PendingRecall {
+  readonly recall: Recall;
+  readonly sinceMs: number;
+  readonly done: Deferred<void>;
+}
+
+/** The session's connection, while there is one. */
+export interface Outlet {
+  recall(recall: Recall): void;
+  /** The session goes on elsewhere, or has ended. */
+  close(reason: Error): void;
+}
+
+export class Session {
+  readonly row: SessionRow;
+  readonly handles = new Map<HandleId, Handle>();
+  /** What the client may cache, as bits of promises.ts, the longest unused first. */
+  readonly told = new Map<InodeId, number>();
+  /** By id, the oldest first. */
+  readonly recalls = new Map<number, PendingRecall>();
+  /** Keyed operations at work, so that one sent again on a new connection joins the first. */
+  readonly keysAtWork = new Map<number, Promise<unknown>>();
+  /** Keyed operations completed since the store was last pruned. */
+  completedSincePrune = 0;
+  outlet: Outlet | undefined;
+  /** Monotonic milliseconds. */
+  heardMs: number;
+  /** From before a restart of the master, and not back yet. */
+  awaited: boolean;
+  ended = false;
+
+  constructor(row: SessionRow, heardMs: number, awaited: boolean) {
+    this.row = row;
+    this.heardMs = heardMs;
+    this.awaited = awaited;
+  }
+
+  get id(): SessionId {
+    return this.row.id;
+  }
+}
