@@ -16,7 +16,7 @@ export const TABLE_BYTES = BLOCKS_PER_CHUNK * 4;
 export const DATA_START = TABLE_START + TABLE_BYTES;
 
 /** 'CRNc', little-endian. */
-const CHUNK_MAGIC = 0x636e_5243;
+const CHUNK_MAGIC = 0x634e_5243;
 const CHUNK_FORMAT = 1;
 
 /** Followed by the cluster id, its length in `clusterBytes`, and a CRC-32 of all that. */

@@ -5,7 +5,7 @@
 import { i32, struct, u16, u32, u64, u8 } from '../../common/struct.js';
 
 /** 'CRNd', little-endian. */
-export const FRAME_MAGIC = 0x646e_5243;
+export const FRAME_MAGIC = 0x644e_5243;
 export const FRAME_VERSION = 1;
 
 export const DataOp = {

@@ -49,7 +49,7 @@ describe('frames', () => {
   test('the header is 64 bytes, every field in its place', () => {
     expect(FRAME_HEADER.size).toBe(64);
     const golden = Buffer.from(
-      '43526e6401020300040000000500000006000000070000000800000009000000' +
+      '43524e6401020300040000000500000006000000070000000800000009000000' +
         '0a000000000000000b0000000c0000000d0000000e000f001000000011000000',
       'hex',
     );
