@@ -29,9 +29,12 @@ export function runAny(
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       env: options.env ?? process.env,
       stdio: ['pipe', 'pipe', 'pipe'],
-      timeout: options.timeoutMs ?? 60_000,
-      killSignal: 'SIGKILL',
+      // A group of its own, so that the deadline also reaches what the program has started.
+      detached: true,
     });
+    const deadline = setTimeout(() => {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    }, options.timeoutMs ?? 60_000);
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8');
@@ -39,8 +42,14 @@ export function runAny(
         if (output[name].length < OUTPUT_BYTES_MAX) output[name] += text;
       });
     }
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, ...output }));
+    child.once('error', (error) => {
+      clearTimeout(deadline);
+      reject(error);
+    });
+    child.once('close', (code) => {
+      clearTimeout(deadline);
+      resolve({ code, ...output });
+    });
     // A program that does not read its input closes it.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
@@ -62,4 +71,9 @@ export async function run(
 /** A shell script that must succeed. */
 export function shell(script: string, options: RunOptions = {}): Promise<string> {
   return run('bash', ['-euo', 'pipefail', '-c', script], options);
+}
+
+/** A word for a shell script, whatever characters it has. */
+export function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,0 +1,40 @@
+/** Real work: a database, whose pages, journal, locks and fsyncs all go through a mount. */
+import { resolve } from 'node:path';
+import { expect, test } from 'vitest';
+import { ProcessCluster } from '../support/process-cluster.js';
+import { quote, shell } from '../support/run.js';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+/** 500 transactions with a growing table, then what a fresh connection sees of them. */
+const PROGRAM = `
+import Sqlite from 'better-sqlite3';
+const [path, mode] = process.argv.slice(1);
+const writer = new Sqlite(path);
+writer.pragma('journal_mode = ' + mode);
+writer.pragma('synchronous = FULL');
+writer.exec('CREATE TABLE line (id INTEGER PRIMARY KEY, text TEXT NOT NULL)');
+const insert = writer.prepare('INSERT INTO line (text) VALUES (?)');
+for (let i = 0; i < 500; i++) {
+  writer.transaction(() => { insert.run('x'.repeat(i)); insert.run(String(i)); })();
+}
+writer.close();
+const reader = new Sqlite(path, { readonly: true });
+console.log(JSON.stringify({
+  integrity: reader.pragma('integrity_check', { simple: true }),
+  rows: reader.prepare('SELECT count(*) FROM line').pluck().get(),
+  bytes: reader.prepare('SELECT sum(length(text)) FROM line').pluck().get(),
+}));
+`;
+
+test.each(['DELETE', 'TRUNCATE', 'PERSIST'])(
+  'SQLite with a rollback journal (%s): 500 transactions, integrity_check ok',
+  async (mode) => {
+    await using cluster = await ProcessCluster.start({ datanodes: 3, replication: 2 });
+    const mountpoint = await cluster.mount();
+    const program = `node --input-type=module -e ${quote(PROGRAM)}`;
+    const output = await shell(`${program} ${mountpoint}/test.db ${mode}`, { cwd: ROOT });
+    const bytes = (499 * 500) / 2 + 10 + 90 * 2 + 400 * 3;
+    expect(JSON.parse(output)).toEqual({ integrity: 'ok', rows: 1000, bytes });
+  },
+);

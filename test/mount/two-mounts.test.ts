@@ -1,0 +1,71 @@
+/** Two mounts of one cluster, and the library as a third party, see each other's changes. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CairnFs } from '../../client/index.js';
+import { ProcessCluster } from '../support/process-cluster.js';
+import { shell } from '../support/run.js';
+
+describe('two mounts and the library', () => {
+  let cluster: ProcessCluster;
+  let cairn: CairnFs;
+  let a: string;
+  let b: string;
+
+  beforeAll(async () => {
+    cluster = await ProcessCluster.start({ datanodes: 2, replication: 2 });
+    a = await cluster.mount('a');
+    b = await cluster.mount('b');
+    cairn = await cluster.connect();
+  });
+  afterAll(async () => {
+    await cluster.stop();
+  });
+
+  test('entries, attributes and content cached by one are dropped when another changes them', async () => {
+    for (let round = 0; round < 20; round++) {
+      // Both have it in their caches, present and absent names alike.
+      await shell(`ls -l ${a} ${b} >/dev/null; ! cat ${a}/f${round} ${b}/f${round} 2>/dev/null`);
+      await shell(`echo first-${round} > ${a}/f${round}`);
+      expect(await shell(`cat ${b}/f${round}`)).toBe(`first-${round}\n`);
+      await shell(`echo second-longer-${round} > ${b}/f${round}`);
+      expect(await shell(`cat ${a}/f${round}; stat -c %s ${a}/f${round}`)).toBe(
+        `second-longer-${round}\n${`second-longer-${round}\n`.length}\n`,
+      );
+      expect(await cairn.readFile(`/f${round}`, 'utf8')).toBe(`second-longer-${round}\n`);
+      await cairn.writeFile(`/f${round}`, `third ${round}`);
+      expect(await shell(`cat ${a}/f${round} ${b}/f${round}`)).toBe(`third ${round}`.repeat(2));
+      await shell(`chmod 600 ${a}/f${round}`);
+      expect(await shell(`stat -c %a ${b}/f${round}`)).toBe('600\n');
+      await shell(`mv ${b}/f${round} ${b}/g${round}`);
+      expect(await shell(`ls ${a}/g${round}; test ! -e ${a}/f${round}`)).toBe(`${a}/g${round}\n`);
+      await cairn.rm(`/g${round}`);
+      await shell(`test ! -e ${a}/g${round}; test ! -e ${b}/g${round}`);
+    }
+  });
+
+  test('a file written on one mount while open on the other is seen through the old handle', async () => {
+    await shell(`echo old > ${a}/shared`);
+    const output = await shell(
+      `exec 3< ${b}/shared; head -c 4 <&3; echo new-content > ${a}/shared
+       python3 -c 'import os; print(os.pread(3, 100, 0).decode(), end="")'`,
+    );
+    expect(output).toBe('old\nnew-content\n');
+  });
+
+  test('large content: chunks written on one mount are read on the other', async () => {
+    await shell(`head -c 100M /dev/urandom > ${a}/large`);
+    const first = await shell(`sha256sum < ${a}/large`);
+    expect(await shell(`sha256sum < ${b}/large`)).toBe(first);
+    await shell(`printf XYZ | dd of=${b}/large bs=1 seek=70000000 conv=notrunc status=none`);
+    const second = await shell(`sha256sum < ${a}/large`);
+    expect(second).not.toBe(first);
+    expect(await shell(`sha256sum < ${b}/large`)).toBe(second);
+  });
+
+  test('a directory renamed on one mount is found under its new name on the other', async () => {
+    await shell(`mkdir -p ${a}/dir/sub; echo x > ${a}/dir/sub/f; cat ${b}/dir/sub/f`);
+    await shell(`mv ${b}/dir ${b}/moved`);
+    const names = [join(a, 'moved/sub/f'), join(b, 'moved/sub/f')].join(' ');
+    expect(await shell(`cat ${names}; test ! -e ${a}/dir`)).toBe('x\nx\n');
+  });
+});
