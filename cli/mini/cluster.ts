@@ -21,8 +21,8 @@ export interface MiniClusterOptions {
   inlineMax: string;
   nodeDead: string;
   logLevel: LogLevel;
-  say(line: string): void;
-  onChild(name: string, pid: number): void;
+  say: (line: string) => void;
+  onChild: (name: string, pid: number) => void;
 }
 
 const HOST = '127.0.0.1';

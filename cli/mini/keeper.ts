@@ -8,12 +8,12 @@ import { spawnRole, type RoleProcess } from '../spawn-role.js';
 export interface KeeperOptions {
   name: string;
   /** The command line for each start; may depend on what earlier starts found out. */
-  args(): readonly string[];
+  args: () => readonly string[];
   logFile: string;
   /** Before each start but the first. */
-  prepareRestart?(): Promise<void>;
-  onStarted(process: RoleProcess): void;
-  say(line: string): void;
+  prepareRestart?: () => Promise<void>;
+  onStarted: (process: RoleProcess) => void;
+  say: (line: string) => void;
   entry?: string;
 }
 
