@@ -10,14 +10,12 @@ import { ERRNO, ERRNO_TEXT } from '../../common/errno.js';
 import { FsError, toFsError } from '../../common/errors.js';
 import type { InodeId } from '../../common/ids.js';
 import { COMPLETED_PRUNE_EVERY, SETTLE_ATTEMPTS_MAX } from '../../common/limits.js';
-import type { Logger } from '../../common/log.js';
 import { Result, type Operation } from '../../proto/control/generated/namespace.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { Changes, type Scope } from '../namespace/scope.js';
 import type { Coherence } from '../sessions/coherence.js';
 import type { CachePromises } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
-import type { SessionTable } from '../sessions/session-table.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { Transactor } from '../store/transactor.js';
 import {
@@ -31,14 +29,12 @@ import {
 
 export interface DispatcherDependencies {
   readonly commit: GroupCommit;
-  readonly sessions: SessionTable;
   readonly promises: CachePromises;
   readonly coherence: Coherence;
   readonly chunkVerbs: ChunkVerbs;
   readonly services: VerbServices;
   readonly inlineMaxBytes: number;
   readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** Thrown inside a transaction, before any mutation: others hold back what matters here. */

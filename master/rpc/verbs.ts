@@ -167,7 +167,7 @@ export function rowOf(
   verb: Verb,
 ): { writes: boolean; run(call: Call): Answer | undefined } | undefined {
   const row = TABLE[verb.$case] as Row<Case> | undefined;
-  return row && { writes: row.writes, run: (call) => row.run(call, verb.value as never) };
+  return row && { writes: row.writes, run: (call) => row.run(call, verb.value) };
 }
 
 function tellAttributes(call: Call, inode: Inode): Answer {

@@ -138,7 +138,7 @@ export class SessionTable {
     this.#log.info({ session: session.id, kind: session.row.kind, why }, 'session ended');
     for (const listener of this.#endListeners) listener(session);
     this.#recalls.drop(session);
-    session.outlet?.close(new FsError('ESTALE', { message: `the session ended: ${why}` }));
+    session.outlet?.close(new FsError('ECONNRESET', { message: `the session ended: ${why}` }));
     session.outlet = undefined;
     void this.#forget(session);
     this.#endGraceIfOver();

@@ -2,12 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Timestamp } from '../../common/clock.js';
 import { FsError } from '../../common/errors.js';
-import { inodeId, ROOT_INODE } from '../../common/ids.js';
+import { ROOT_INODE } from '../../common/ids.js';
 import type { Transactor } from './transactor.js';
 
 const S_IFDIR = 0o040000;
 
-export interface Cluster {
+export interface ClusterFacts {
   readonly cluster: string;
   /** Copies wanted of each chunk, where a directory does not say otherwise. */
   readonly replication: number;
@@ -17,7 +17,7 @@ export interface Cluster {
  * Reads what cluster this is; a new one where the database is empty. `replication` is that of a
  * new cluster; an old one keeps its own until it is changed for the root directory.
  */
-export function loadCluster(tx: Transactor, replication: number, now: Timestamp): Cluster {
+export function loadCluster(tx: Transactor, replication: number, now: Timestamp): ClusterFacts {
   const cluster = tx.config.get('cluster');
   if (cluster === undefined) return formatCluster(tx, replication, now);
   const root = tx.inodes.find(ROOT_INODE);
@@ -27,7 +27,7 @@ export function loadCluster(tx: Transactor, replication: number, now: Timestamp)
   return { cluster, replication: root.replication };
 }
 
-function formatCluster(tx: Transactor, replication: number, now: Timestamp): Cluster {
+function formatCluster(tx: Transactor, replication: number, now: Timestamp): ClusterFacts {
   const cluster = randomUUID();
   tx.config.set('cluster', cluster);
   tx.config.set('replication', String(replication));
@@ -47,7 +47,7 @@ function formatCluster(tx: Transactor, replication: number, now: Timestamp): Clu
     rdev: 0,
     dataVersion: 1,
     replication,
-    parent: inodeId(ROOT_INODE),
+    parent: ROOT_INODE,
   });
   return { cluster, replication };
 }

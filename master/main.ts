@@ -1,0 +1,251 @@
+/**
+ * The master: puts the store, the sessions, the namespace and the cluster together behind one gRPC
+ * server. Nothing is decided here.
+ */
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { systemClock, type Clock } from '../common/clock.js';
+import { FsError } from '../common/errors.js';
+import { INLINE_BYTES_MAX, REPLICATION_MAX } from '../common/limits.js';
+import type { Logger } from '../common/log.js';
+import { SERVER_OPTIONS } from '../proto/control/channel.js';
+import { ClusterService } from '../proto/control/generated/cluster.js';
+import { NamespaceService } from '../proto/control/generated/namespace.js';
+import { Cluster } from './cluster/cluster.js';
+import type { Capacity } from './namespace/statfs.js';
+import { clusterService } from './rpc/cluster.js';
+import { Dispatcher } from './rpc/dispatcher.js';
+import { namespaceService } from './rpc/namespace.js';
+import { Coherence } from './sessions/coherence.js';
+import { Opens } from './sessions/opens.js';
+import { OrphanReclaimer } from './sessions/orphan-reclaimer.js';
+import { CachePromises } from './sessions/promises.js';
+import { Recalls } from './sessions/recalls.js';
+import type { Session } from './sessions/session.js';
+import { SessionTable } from './sessions/session-table.js';
+import { openDatabase } from './store/database.js';
+import { loadCluster, type ClusterFacts } from './store/format.js';
+import { GroupCommit } from './store/group-commit.js';
+
+export interface MasterOptions {
+  /** Made if it is not there. */
+  dataDirectory: string;
+  host: string;
+  /** 0: any free one. */
+  port: number;
+  /** Copies of each chunk, of a cluster that is made now. */
+  replication: number;
+  /** Largest file kept in the database, in bytes; 0 turns that off. */
+  inlineMaxBytes: number;
+  /** Silence after which a datanode is given up, in milliseconds. */
+  nodeDeadMs: number;
+  log: Logger;
+  clock?: Clock;
+}
+
+export interface RunningMaster {
+  /** 'host:port'. */
+  readonly address: string;
+  readonly port: number;
+  /** The cluster's id. */
+  readonly cluster: string;
+  /** Ends connections, finishes what was begun, closes the database. */
+  stop(): Promise<void>;
+}
+
+/** How long connections have to end by themselves. */
+const SHUTDOWN_MS = 500;
+
+/**
+ * Throws EINVAL for an option out of range, EADDRINUSE where the port is taken, and what
+ * `openDatabase` throws.
+ */
+export async function startMaster(options: MasterOptions): Promise<RunningMaster> {
+  const { log, clock = systemClock } = options;
+  checkOptions(options);
+  const opened = openDatabase(options.dataDirectory);
+  const commit = new GroupCommit({ database: opened.database, log });
+  const server = new Server(SERVER_OPTIONS);
+  let parts: Parts | undefined;
+  try {
+    const facts = await commit.submit((tx) => loadCluster(tx, options.replication, clock.now()));
+    parts = compose({ ...options, clock }, commit, facts);
+    addServices(server, { ...options, clock }, commit, facts, parts);
+    // Whoever connects must find sessions and nodes already loaded.
+    parts.sessions.start();
+    await parts.cluster.start();
+    const port = await bind(server, options.host, options.port);
+    const address = formatAddress(options.host, port);
+    log.info({ address, cluster: facts.cluster, database: opened.path }, 'master is ready');
+    const running = parts;
+    const stop = once(() => stopAll(server, running, commit, () => opened.close()));
+    return { address, port, cluster: facts.cluster, stop };
+  } catch (error) {
+    if (parts) await stopAll(server, parts, commit, () => opened.close());
+    else {
+      await commit.close();
+      opened.close();
+    }
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly recalls: Recalls;
+  readonly opens: Opens;
+  readonly promises: CachePromises;
+  readonly coherence: Coherence;
+  readonly sessions: SessionTable;
+  readonly orphans: OrphanReclaimer;
+  readonly cluster: Cluster;
+}
+
+type FullOptions = MasterOptions & { clock: Clock };
+
+function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts): Parts {
+  const { clock, log, nodeDeadMs } = options;
+  const recalls = new Recalls(clock);
+  const opens = new Opens();
+  const promises = new CachePromises(recalls);
+  const coherence = new Coherence({ recalls, promises, opens, clock });
+  const sessions = new SessionTable({ commit, recalls, clock, log });
+  const inGrace = () => sessions.inGrace();
+  const cluster = new Cluster({ commit, clock, log, cluster: facts.cluster, nodeDeadMs, inGrace });
+  const isOpen = opens.isOpen.bind(opens);
+  const orphans = new OrphanReclaimer({ commit, log, isOpen });
+  const parts = { recalls, opens, promises, coherence, sessions, orphans, cluster };
+  sessions.onEnd((session) => endSession(session, parts));
+  sessions.onGraceOver(() => orphans.wake());
+  return parts;
+}
+
+/** What a session held ends with it. */
+function endSession(session: Session, parts: Parts): void {
+  const { promises, opens, coherence, cluster, orphans, sessions } = parts;
+  promises.forget(session);
+  const inodes = new Set([...session.handles.values()].map((handle) => handle.inode));
+  for (const handle of [...session.handles.keys()]) opens.release(session, handle);
+  for (const inode of inodes) coherence.reconsider(inode);
+  void cluster.sessionEnded(session.id);
+  if (!sessions.inGrace()) orphans.wake();
+}
+
+function addServices(
+  server: Server,
+  options: FullOptions,
+  commit: GroupCommit,
+  facts: ClusterFacts,
+  parts: Parts,
+): void {
+  const { clock, log, inlineMaxBytes } = options;
+  const { cluster, sessions, opens, recalls, promises, coherence } = parts;
+  const { nodes, damage, reports, verbs: chunkVerbs } = cluster;
+  const { replication } = facts;
+  const services = {
+    opens,
+    chunkVerbs,
+    capacity: () => capacityOf(cluster),
+    replication,
+    inGrace: () => sessions.inGrace(),
+  };
+  const dispatcher = new Dispatcher({
+    commit,
+    promises,
+    coherence,
+    chunkVerbs,
+    services,
+    inlineMaxBytes,
+    clock,
+  });
+  const namespace = namespaceService({
+    cluster: facts.cluster,
+    replication,
+    inlineMaxBytes,
+    commit,
+    sessions,
+    opens,
+    recalls,
+    dispatcher,
+    chunkVerbs,
+    clock,
+    log,
+  });
+  server.addService(NamespaceService, namespace);
+  server.addService(ClusterService, clusterService({ nodes, reports, damage, clock, log }));
+}
+
+function capacityOf({ nodes }: Cluster): Capacity {
+  const up = nodes.all().filter((node) => nodes.isUp(node));
+  return {
+    bytesTotal: up.reduce((sum, { capacity }) => sum + capacity.bytesTotal, 0),
+    bytesFree: up.reduce((sum, { capacity }) => sum + capacity.bytesFree, 0),
+  };
+}
+
+function checkOptions({ replication, inlineMaxBytes, port }: MasterOptions): void {
+  if (!Number.isInteger(replication) || replication < 1 || replication > REPLICATION_MAX) {
+    throw new FsError('EINVAL', { message: `replication must be 1 to ${REPLICATION_MAX}` });
+  }
+  if (
+    !Number.isInteger(inlineMaxBytes) ||
+    inlineMaxBytes < 0 ||
+    inlineMaxBytes > INLINE_BYTES_MAX
+  ) {
+    const message = `files kept inline have 0 to ${INLINE_BYTES_MAX} bytes`;
+    throw new FsError('EINVAL', { message });
+  }
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new FsError('EINVAL', { message: `${port} is not a port` });
+  }
+}
+
+function bind(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const address = formatAddress(host, port);
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (!error) resolve(bound);
+      else if (error.message.includes('EADDRINUSE')) {
+        const message = `port ${port} on ${host} is in use: stop its owner or choose another`;
+        reject(new FsError('EADDRINUSE', { message, cause: error }));
+      } else {
+        const message = `cannot listen on ${address}: ${error.message}`;
+        reject(new FsError('EINVAL', { message, cause: error }));
+      }
+    });
+  });
+}
+
+function formatAddress(host: string, port: number): string {
+  return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+async function stopAll(
+  server: Server,
+  { sessions, cluster, orphans }: Parts,
+  commit: GroupCommit,
+  closeDatabase: () => void,
+): Promise<void> {
+  sessions.stop(new FsError('ECONNRESET', { message: 'the master is stopping' }));
+  await cluster.stop();
+  await shutDown(server);
+  await orphans.idle();
+  await commit.close();
+  closeDatabase();
+}
+
+async function shutDown(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, SHUTDOWN_MS);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function once(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => (running ??= task());
+}
