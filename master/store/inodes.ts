@@ -114,8 +114,8 @@ export class InodeStore extends InodeReader {
          data_version = ?, replication = ? WHERE id = ?`,
     );
     this.#touchDirectory = database.prepare(
-      `UPDATE inode SET mtime_s = ?1, mtime_ns = ?2, ctime_s = ?1, ctime_ns = ?2,
-         nlink = nlink + ?3 WHERE id = ?4`,
+      `UPDATE inode SET mtime_s = ?, mtime_ns = ?, ctime_s = ?, ctime_ns = ?,
+         nlink = nlink + ? WHERE id = ?`,
     );
     this.#setLinks = database.prepare(
       'UPDATE inode SET nlink = ?, ctime_s = ?, ctime_ns = ? WHERE id = ?',
@@ -173,7 +173,8 @@ export class InodeStore extends InodeReader {
 
   /** Its entries changed: mtime and ctime; `links` is added to its link count. */
   touchDirectory(directory: InodeId, time: Timestamp, links = 0): void {
-    this.#touchDirectory.run(time.seconds, time.nanoseconds, links, directory);
+    const { seconds, nanoseconds } = time;
+    this.#touchDirectory.run(seconds, nanoseconds, seconds, nanoseconds, links, directory);
   }
 
   setLinks(inode: InodeId, nlink: number, ctime: Timestamp): void {
