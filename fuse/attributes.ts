@@ -2,6 +2,7 @@
 import type { InodeId } from '../common/ids.js';
 import type { Attributes, Inodes } from '../client/types.js';
 import type { AttrOut, AttrValue, EntryOut } from './abi.js';
+import type { MountState } from './mount-state.js';
 
 /** st_blksize: what programs take as a good size for one read or write. */
 const BLOCK_SIZE_PREFERRED = 64 * 1024;
@@ -39,9 +40,9 @@ export function toAttrOut(inodes: Inodes, a: Attributes): AttrOut {
 }
 
 /** `parent` has promised the name, the inode its attributes: two promises, two times. */
-export function toEntryOut(inodes: Inodes, parent: InodeId, a: Attributes): EntryOut {
-  const entryMs = inodes.cacheMs(parent);
-  const attrMs = inodes.cacheMs(a.inode);
+export function toEntryOut(mount: MountState, parent: InodeId, a: Attributes): EntryOut {
+  const entryMs = mount.entryMs(parent);
+  const attrMs = mount.inodes.cacheMs(a.inode);
   return {
     nodeid: a.inode,
     generation: 0,

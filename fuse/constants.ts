@@ -142,6 +142,8 @@ export const NotifyCode = {
   FUSE_NOTIFY_INVAL_INODE: 2,
   FUSE_NOTIFY_INVAL_ENTRY: 3,
   FUSE_NOTIFY_RESEND: 7,
+  /** 7.44. */
+  FUSE_NOTIFY_INC_EPOCH: 8,
 } as const;
 
 /** open(2) flags of Linux on x86-64 and arm64, as the kernel sends them. */

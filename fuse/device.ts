@@ -66,7 +66,12 @@ export class FuseDevice {
 
   /** Only before `serve`, and only for what the kernel never waits with. */
   notifyNow(message: Buffer): void {
-    fs.writeSync(this.#fd, message);
+    try {
+      fs.writeSync(this.#fd, message);
+    } catch (error) {
+      // Unmounted meanwhile: the first read says so.
+      if ((error as NodeJS.ErrnoException).code !== 'ENODEV') throw error;
+    }
   }
 
   async #readAll(receive: Receive): Promise<void> {

@@ -71,6 +71,14 @@ function isRecent(offer: InitIn): boolean {
   return offer.major > FUSE_KERNEL_VERSION || offer.minor >= FUSE_KERNEL_MINOR_VERSION_MIN;
 }
 
+/** From this minor version on, one notification makes all names stale. */
+const MINOR_WITH_EPOCH = 44;
+
+/** May all names be made stale at once? Without it names must not be cached for long. */
+export function canDropAllEntries(agreed: Negotiated): boolean {
+  return agreed.minor >= MINOR_WITH_EPOCH;
+}
+
 /** May a name be expired in place, rather than its dentry be dropped? */
 export function canExpireEntries(agreed: Negotiated): boolean {
   return (agreed.flags2 & InitFlag2.FUSE_HAS_EXPIRE_ONLY) !== 0;

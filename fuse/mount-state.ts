@@ -1,4 +1,5 @@
 /** What the handlers of one mount share. */
+import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
 import type { Inodes } from '../client/types.js';
 import type { Changes } from './changes.js';
@@ -11,6 +12,8 @@ export interface MountState {
   readonly changes: Changes;
   readonly handles: Handles;
   readonly log: Logger;
+  /** How long the kernel may cache a name in `directory`, which is remembered as told. */
+  entryMs(directory: InodeId): number;
   /** Has the kernel drop what it caches of an inode: attributes, and pages after `from`. */
-  invalidate(inode: number, from?: number): void;
+  invalidate(inode: InodeId, from?: number): void;
 }

@@ -13,6 +13,30 @@ export class KernelNodes {
   /** Inodes known to have no `security.capability`, for which the kernel asks at each write. */
   readonly #withoutCapability = new LRUCache<InodeId, true>({ max: MOUNT_NODES_REMEMBERED_MAX });
 
+  /** Directories of which the kernel was told names, present or absent. */
+  readonly #withNames = new LRUCache<InodeId, true>({
+    max: MOUNT_NODES_REMEMBERED_MAX,
+    dispose: (_value, _inode, reason) => {
+      if (reason === 'evict') this.#forgotNames = true;
+    },
+  });
+  #forgotNames = false;
+
+  noteNames(directory: InodeId): void {
+    this.#withNames.set(directory, true);
+  }
+
+  /** Is `inode` a directory of which the kernel may know names? */
+  mayHaveNames(inode: InodeId): boolean {
+    return this.#forgotNames || this.#withNames.has(inode);
+  }
+
+  /** The kernel has been told that all names are stale. */
+  forgetAllNames(): void {
+    this.#withNames.clear();
+    this.#forgotNames = false;
+  }
+
   /**
    * At an open that found `dataVersion`: may the kernel keep the pages it has? From now on it
    * has pages of that version.

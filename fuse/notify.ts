@@ -35,6 +35,11 @@ export function invalidateEntry(parent: InodeId, name: Buffer, expireOnly: boole
   return message;
 }
 
+/** Whatever the kernel knows of any name is stale. */
+export function invalidateAllEntries(): Buffer {
+  return notification(NotifyCode.FUSE_NOTIFY_INC_EPOCH, 0);
+}
+
 /** Send again every request that was read and not answered. */
 export function resend(): Buffer {
   return notification(NotifyCode.FUSE_NOTIFY_RESEND, 0);

@@ -58,12 +58,12 @@ function declare<F, R>(name: keyof typeof Opcode, declared: Declared<F, R>): voi
   rows.set(opcode, {
     opcode,
     name,
-    request: declared.request as Struct<unknown> | undefined,
+    request: declared.request,
     names: declared.names ?? 0,
-    reply: declared.reply as Struct<unknown> | undefined,
+    reply: declared.reply,
     owed: declared.owed ?? true,
     lock: declared.lock,
-    handle: declared.handle as Row['handle'],
+    handle: declared.handle,
   });
 }
 

@@ -12,12 +12,15 @@ import type { Invalidation } from '../client/types.js';
 import type { Changes } from './changes.js';
 import type { KernelLocks } from './locks.js';
 import type { KernelNodes } from './nodes.js';
-import { invalidateEntry, invalidateInode } from './notify.js';
+import { invalidateAllEntries, invalidateEntry, invalidateInode } from './notify.js';
 
 export interface RecallParts {
   /** Writes a notification, off the event loop; resolves when the kernel is done with it. */
   notify(message: Buffer): Promise<void>;
+  /** May names be expired in place? */
   expireOnly(): boolean;
+  /** May all names be dropped at once? Otherwise they are cached only for moments. */
+  dropAll(): boolean;
   locks: KernelLocks;
   changes: Changes;
   nodes: KernelNodes;
@@ -26,6 +29,7 @@ export interface RecallParts {
 
 export class Recalls {
   readonly #parts: RecallParts;
+  #droppingNames: Promise<void> | undefined;
   readonly #limit = pLimit(MOUNT_NOTIFICATIONS_MAX);
 
   constructor(parts: RecallParts) {
@@ -42,6 +46,8 @@ export class Recalls {
     const all: Promise<void>[] = [];
     if (data) all.push(this.#tell('pages', inode, [invalidateInode(inode, 0)]));
     else if (invalidation.attributes) all.push(this.#send([invalidateInode(inode)]));
+    // Data of a directory are its names; without any in the recall, all of them.
+    if (data && names.length === 0 && nodes.mayHaveNames(inode)) all.push(this.#dropAllNames());
     if (names.length > 0) {
       const expireOnly = this.#parts.expireOnly();
       const messages = names.map((name) => invalidateEntry(inode, name, expireOnly));
@@ -53,6 +59,17 @@ export class Recalls {
   /** Has the kernel drop attributes, and pages after `from`, without anybody waiting for it. */
   invalidate(inode: InodeId, from?: number): void {
     void this.#send([invalidateInode(inode, from)]);
+  }
+
+  /** One for all that come in the same turn. The kernel takes no lock for it. */
+  async #dropAllNames(): Promise<void> {
+    this.#droppingNames ??= (async () => {
+      await nextTurn();
+      this.#droppingNames = undefined;
+      this.#parts.nodes.forgetAllNames();
+      if (this.#parts.dropAll()) await this.#parts.notify(invalidateAllEntries());
+    })();
+    await this.#droppingNames;
   }
 
   /** Sends, and waits for it as long as waiting is safe. */
@@ -81,8 +98,12 @@ export class Recalls {
    * that is only waiting for its turn: the notification comes after them.
    */
   async #send(messages: Buffer[]): Promise<void> {
-    await new Promise<void>((resolve) => void setImmediate(resolve));
-    const { notify } = this.#parts;
-    await Promise.all(messages.map((message) => this.#limit(() => notify(message))));
+    await nextTurn();
+    const parts = this.#parts;
+    await Promise.all(messages.map((message) => this.#limit(() => parts.notify(message))));
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
 }

@@ -14,6 +14,8 @@ import { rowOf, type Row } from './ops.js';
 import { KernelRequest } from './request.js';
 
 const TWO_32 = 2 ** 32;
+/** What every kernel sends of INIT. */
+const INIT_IN_BYTES_MIN = 16;
 const EMPTY = Buffer.alloc(0);
 
 export interface SessionParts {
@@ -248,5 +250,6 @@ function malformed(error: unknown): FsError {
 
 /** Kernels before 7.36 send less of INIT: what is missing is zeros. */
 function withLength(message: Buffer, bytes: number): Buffer {
+  if (message.length < IN_HEADER.size + INIT_IN_BYTES_MIN) throw new RangeError('INIT cut short');
   return message.length >= bytes ? message : Buffer.concat([message, Buffer.alloc(bytes)], bytes);
 }

@@ -118,5 +118,5 @@ function addPlus(
   if (!entry) return false;
   const stale = mount.changes.changedSince(inodeId(entry.inode), remaining.since);
   const attributes = stale ? undefined : entry.attributes;
-  return packer.addPlus(entry, attributes && toEntryOut(mount.inodes, request.nodeid, attributes));
+  return packer.addPlus(entry, attributes && toEntryOut(mount, request.nodeid, attributes));
 }

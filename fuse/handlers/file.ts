@@ -61,7 +61,7 @@ export async function create(
   }
   mount.changes.note(nodeid);
   mount.nodes.noteNoCapability(file.inode);
-  const entry = toEntryOut(inodes, nodeid, file.opened);
+  const entry = toEntryOut(mount, nodeid, file.opened);
   return { entry, open: opened(mount, request, file, args.flags) };
 }
 

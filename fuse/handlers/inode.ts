@@ -28,9 +28,9 @@ export async function lookup(mount: MountState, request: KernelRequest) {
   if (request.name.equals(DOT) || request.name.equals(DOT_DOT)) return lookupDot(mount, request);
   try {
     const found = await inodes.lookup(parent, request.name, request.options);
-    return toEntryOut(inodes, parent, found);
+    return toEntryOut(mount, parent, found);
   } catch (error) {
-    const cacheMs = inodes.cacheMs(parent);
+    const cacheMs = mount.entryMs(parent);
     if (toFsError(error).code !== 'ENOENT' || cacheMs <= 0) throw error;
     return absentEntryOut(cacheMs);
   }
@@ -39,9 +39,9 @@ export async function lookup(mount: MountState, request: KernelRequest) {
 /** FUSE_EXPORT_SUPPORT: file handles of NFS name an inode, not a path. */
 async function lookupDot(mount: MountState, request: KernelRequest) {
   const self = await mount.inodes.getAttributes(request.nodeid, request.options);
-  if (request.name.equals(DOT)) return toEntryOut(mount.inodes, request.nodeid, self);
+  if (request.name.equals(DOT)) return toEntryOut(mount, request.nodeid, self);
   const parent = await mount.inodes.getAttributes(self.parent, request.options);
-  return toEntryOut(mount.inodes, request.nodeid, parent);
+  return toEntryOut(mount, request.nodeid, parent);
 }
 
 export async function getattr(mount: MountState, request: KernelRequest) {

@@ -56,7 +56,7 @@ export async function link(
 
 function made(mount: MountState, request: KernelRequest, attributes: Attributes): EntryOut {
   mount.changes.note(request.nodeid);
-  return toEntryOut(mount.inodes, request.nodeid, attributes);
+  return toEntryOut(mount, request.nodeid, attributes);
 }
 
 export async function unlink(mount: MountState, request: KernelRequest): Promise<void> {

@@ -51,8 +51,10 @@ export async function setxattr(
   if (request.data.length !== args.size) throw new FsError('EINVAL');
   refuseSystem(request.name);
   mount.nodes.forgetAttributes(request.nodeid);
-  const { nodeid, name, data, keyedOptions } = request;
-  await mount.inodes.setXattr(nodeid, name, data, args.flags, keyedOptions);
+  const { nodeid, name, keyedOptions } = request;
+  // A copy: interrupted, the call may go on after the request's buffer has been given back.
+  const value = Buffer.from(request.data);
+  await mount.inodes.setXattr(nodeid, name, value, args.flags, keyedOptions);
   mount.changes.note(nodeid);
 }
 

@@ -1,0 +1,514 @@
+/** The session with the test as kernel: bytes in, bytes out. */
+import { describe, expect, test } from 'vitest';
+import { deferred } from '../../common/async.js';
+import { ERRNO } from '../../common/errno.js';
+import { FsError } from '../../common/errors.js';
+import { inodeId, type InodeId } from '../../common/ids.js';
+import type { Attributes, DirectoryEntry, Inodes, OpenFile } from '../../client/types.js';
+import * as abi from '../../fuse/abi.js';
+import { FATTR, FOPEN, InitFlag, InitFlag2, Opcode, OpenFlag } from '../../fuse/constants.js';
+import { KERNEL_OFFER, SyntheticKernel, zeroTerminated } from '../support/synthetic-kernel.js';
+
+const time = { seconds: 1_700_000_000, nanoseconds: 123_456_789 };
+
+function attributesOf(inode: number, changes: Partial<Attributes> = {}): Attributes {
+  return {
+    inode: inodeId(inode),
+    mode: 0o100644,
+    uid: 1,
+    gid: 2,
+    nlink: 1,
+    size: 5,
+    allocated: 5,
+    atime: time,
+    mtime: time,
+    ctime: time,
+    btime: time,
+    rdev: 0,
+    dataVersion: 1,
+    replication: 2,
+    parent: inodeId(0),
+    ...changes,
+  };
+}
+
+function fileOf(inode: number, verbs: Partial<OpenFile> = {}): OpenFile {
+  return {
+    inode: inodeId(inode),
+    cacheable: true,
+    opened: attributesOf(inode),
+    flush: async () => undefined,
+    close: async () => undefined,
+    ...verbs,
+  } as OpenFile;
+}
+
+const missing = () => Promise.reject(new FsError('ENOENT'));
+
+describe('negotiation', () => {
+  test('takes what it wants of what the kernel offers, and no more', () => {
+    const kernel = new SyntheticKernel({});
+    const agreed = kernel.init();
+    expect(agreed.major).toBe(7);
+    expect(agreed.maxWrite).toBe(1024 * 1024);
+    expect(agreed.maxPages).toBe(256);
+    expect(agreed.timeGran).toBe(1);
+    expect(agreed.flags & InitFlag.FUSE_DO_READDIRPLUS).toBeTruthy();
+    expect(agreed.flags & InitFlag.FUSE_WRITEBACK_CACHE).toBe(0);
+    expect(agreed.flags & InitFlag.FUSE_POSIX_LOCKS).toBe(0);
+    expect(agreed.flags2 & InitFlag2.FUSE_HAS_RESEND).toBeTruthy();
+  });
+
+  test('an old kernel that offers little gets little', () => {
+    const flags = InitFlag.FUSE_BIG_WRITES;
+    const agreed = new SyntheticKernel({}).init({ ...KERNEL_OFFER, minor: 31, flags, flags2: 99 });
+    expect(agreed.flags).toBe(InitFlag.FUSE_BIG_WRITES);
+    expect(agreed.flags2).toBe(0);
+    expect(agreed.minor).toBe(31);
+  });
+
+  test('a kernel too old is refused with EPROTO', async () => {
+    const kernel = new SyntheticKernel({});
+    const offer = abi.INIT_IN.encode({ ...KERNEL_OFFER, minor: 8 });
+    const reply = await kernel.ask(Opcode.FUSE_INIT, { parts: [offer] });
+    expect(reply.error).toBe(-ERRNO.EPROTO);
+  });
+
+  test('a request before INIT is an error, not a crash', async () => {
+    const reply = await new SyntheticKernel({}).ask(Opcode.FUSE_STATFS);
+    expect(reply.error).toBe(-ERRNO.EIO);
+  });
+});
+
+describe('malformed requests', () => {
+  const kernel = SyntheticKernel.negotiated({});
+
+  test('less than a header is dropped', () => {
+    const before = kernel.replies.length;
+    for (let bytes = 0; bytes < 40; bytes++) {
+      expect(kernel.session.receive(Buffer.alloc(bytes, 0xff))).toBeUndefined();
+    }
+    expect(kernel.replies.length).toBe(before);
+  });
+
+  test('arguments cut short are EINVAL for every opcode that is owed a reply', async () => {
+    for (const [name, opcode] of Object.entries(Opcode)) {
+      if (name === 'FUSE_DESTROY' || /FORGET/.test(name)) continue;
+      const reply = await kernel.ask(opcode, { parts: [Buffer.alloc(3, 0xff)] });
+      expect([name, reply.error < 0]).toEqual([name, true]);
+    }
+  });
+
+  test('a name without an end is EINVAL', async () => {
+    const reply = await kernel.ask(Opcode.FUSE_LOOKUP, { parts: [Buffer.from('endless')] });
+    expect(reply.error).toBe(-ERRNO.EINVAL);
+  });
+
+  test('a length that is not the message is EINVAL', async () => {
+    const { message, unique } = kernel.build(Opcode.FUSE_GETATTR, { parts: [Buffer.alloc(16)] });
+    message.writeUInt32LE(0xffff_ffff, 0);
+    await kernel.session.receive(message);
+    expect(kernel.replies.find((r) => r.unique === unique)?.error).toBe(-ERRNO.EINVAL);
+  });
+
+  test('a node id beyond 2^53 is EINVAL', async () => {
+    const { message, unique } = kernel.build(Opcode.FUSE_GETATTR, { parts: [Buffer.alloc(16)] });
+    message.fill(0xff, 16, 24);
+    await kernel.session.receive(message);
+    expect(kernel.replies.find((r) => r.unique === unique)?.error).toBe(-ERRNO.EINVAL);
+  });
+
+  test('an unknown opcode is ENOSYS', async () => {
+    expect((await kernel.ask(4095)).error).toBe(-ERRNO.ENOSYS);
+    expect((await kernel.ask(Opcode.FUSE_FALLOCATE)).error).toBe(-ERRNO.ENOSYS);
+  });
+
+  test('a verb that throws something unforeseen is EIO', async () => {
+    const getattr = await kernel.ask(Opcode.FUSE_GETATTR, { parts: [Buffer.alloc(16)] });
+    expect(getattr.error).toBe(-ERRNO.EIO);
+  });
+
+  test('FORGET is owed no reply', async () => {
+    const before = kernel.replies.length;
+    const { message } = kernel.build(Opcode.FUSE_FORGET, { parts: [Buffer.alloc(8)] });
+    await kernel.session.receive(message);
+    expect(kernel.replies.length).toBe(before);
+  });
+
+  test('random bytes after a good header never crash it', async () => {
+    for (let round = 0; round < 500; round++) {
+      const opcode = round % 60;
+      const length = (round * 37) % 200;
+      const garbage = Buffer.from(Array.from({ length }, (_, i) => (i * round * 31) & 0xff));
+      await kernel.session.receive(kernel.build(opcode, { parts: [garbage] }).message);
+    }
+    expect(kernel.session.requestsInFlight).toBe(0);
+  });
+});
+
+describe('lookup', () => {
+  test('tells the kernel how long to believe name and attributes', async () => {
+    const kernel = SyntheticKernel.negotiated({
+      lookup: async () => attributesOf(7, { size: 2 ** 40 }),
+      cacheMs: (inode) => (inode === 1 ? 1_500 : 250),
+    });
+    const found = await kernel.call(Opcode.FUSE_LOOKUP, abi.ENTRY_OUT, {
+      parts: [zeroTerminated('x')],
+    });
+    expect(found).toMatchObject({ nodeid: 7, generation: 0, entryValid: 1, attrValid: 0 });
+    expect(found).toMatchObject({ entryValidNsec: 500_000_000, attrValidNsec: 250_000_000 });
+    expect(found.attr).toMatchObject({ size: 2 ** 40, mtimensec: 123_456_789, uid: 1 });
+  });
+
+  test('a missing name is cached as absent while the lease is known to be live', async () => {
+    let cacheMs = 2_000;
+    const kernel = SyntheticKernel.negotiated({ lookup: missing, cacheMs: () => cacheMs });
+    const parts = [zeroTerminated('nope')];
+    const absent = await kernel.call(Opcode.FUSE_LOOKUP, abi.ENTRY_OUT, { parts });
+    expect(absent).toMatchObject({ nodeid: 0, entryValid: 2 });
+    cacheMs = 0;
+    expect((await kernel.ask(Opcode.FUSE_LOOKUP, { parts })).error).toBe(-ERRNO.ENOENT);
+  });
+
+  test('names of any bytes arrive as they are', async () => {
+    const seen: Buffer[] = [];
+    const lookup = async (_parent: InodeId, name: Buffer) => {
+      seen.push(Buffer.from(name));
+      return attributesOf(2);
+    };
+    const name = Buffer.from([0xff, 0xfe, 0x80, 0x0a]);
+    const kernel = SyntheticKernel.negotiated({ lookup });
+    await kernel.ask(Opcode.FUSE_LOOKUP, { parts: [zeroTerminated(name)] });
+    expect(seen).toEqual([name]);
+  });
+});
+
+describe('resent requests', () => {
+  test('carry the key of the first sending, and the reply the mark of the second', async () => {
+    const keys: unknown[] = [];
+    const kernel = SyntheticKernel.negotiated({
+      makeNode: async (_parent, _name, mode, _caller, options) => {
+        keys.push(options?.key);
+        return attributesOf(9, { mode });
+      },
+    });
+    const parts = [abi.MKDIR_IN.encode({ mode: 0o755, umask: 0 }), zeroTerminated('d')];
+    await kernel.ask(Opcode.FUSE_MKDIR, { parts, unique: 4242n });
+    const resent = (1n << 63n) | 4242n;
+    const reply = await kernel.ask(Opcode.FUSE_MKDIR, { parts, unique: resent });
+    expect(keys).toEqual([4242, 4242]);
+    expect(reply.unique).toBe(resent);
+  });
+
+  test('an append that the dead worker made is not made again', async () => {
+    const written: string[] = [];
+    const file = fileOf(3, {
+      read: async () => Buffer.from('abc'),
+      write: async (_offset, data) => (written.push(data.toString()), 0),
+    });
+    const kernel = SyntheticKernel.negotiated({ openFile: () => file });
+    const head = { fh: 8, offset: 10, size: 3, writeFlags: 0, flags: OpenFlag.O_APPEND | 1 };
+    for (const text of ['abc', 'xyz']) {
+      const parts = [abi.WRITE_IN.encode(head), Buffer.from(text)];
+      const unique = (1n << 63n) | BigInt(text === 'abc' ? 100 : 102);
+      await kernel.ask(Opcode.FUSE_WRITE, { nodeid: 3, parts, unique });
+    }
+    expect(written).toEqual(['xyz']);
+  });
+});
+
+describe('interrupts', () => {
+  test('reach the request that they name, also after a resend, and get no reply', async () => {
+    const answer = deferred<Attributes>();
+    const kernel = SyntheticKernel.negotiated({ getAttributes: () => answer.promise });
+    const unique = (1n << 63n) | 500n;
+    const asked = kernel.ask(Opcode.FUSE_GETATTR, { unique, parts: [Buffer.alloc(16)] });
+    const target = Buffer.alloc(8);
+    target.writeBigUInt64LE(unique);
+    const { message } = kernel.build(Opcode.FUSE_INTERRUPT, { parts: [target], unique: 501n });
+    await kernel.session.receive(message);
+    expect(kernel.interrupted.map((request) => request.unique)).toEqual([500]);
+    expect(kernel.replies.length).toBe(0);
+    answer.resolve(attributesOf(1));
+    expect((await asked).error).toBe(0);
+  });
+
+  test('of a request that is not known are to be sent again', async () => {
+    const kernel = SyntheticKernel.negotiated({});
+    const reply = await kernel.ask(Opcode.FUSE_INTERRUPT, { parts: [Buffer.alloc(8, 1)] });
+    expect(reply.error).toBe(-ERRNO.EAGAIN);
+  });
+
+  test('an aborted call is EINTR', async () => {
+    const kernel = SyntheticKernel.negotiated({
+      getAttributes: (_inode, options) =>
+        new Promise((_, reject) => {
+          options?.signal?.addEventListener('abort', () => reject(new FsError('EINTR')));
+        }),
+    });
+    const asked = kernel.ask(Opcode.FUSE_GETATTR, { unique: 600n, parts: [Buffer.alloc(16)] });
+    kernel.session.abortAll();
+    expect((await asked).error).toBe(-ERRNO.EINTR);
+  });
+});
+
+describe('setattr', () => {
+  const setattr = async (args: Partial<Parameters<typeof abi.SETATTR_IN.encode>[0]>) => {
+    const changes: unknown[] = [];
+    const kernel = SyntheticKernel.negotiated({
+      getAttributes: async () => attributesOf(5, { mode: 0o106775 }),
+      setAttributes: async (_inode, change) => (changes.push(change), attributesOf(5)),
+    });
+    const none = { valid: 0, fh: 0, size: 0, atime: 0, mtime: 0, ctime: 0, atimensec: 0 };
+    const rest = { mtimensec: 0, ctimensec: 0, mode: 0, uid: 0, gid: 0 };
+    const parts = [abi.SETATTR_IN.encode({ ...none, ...rest, ...args })];
+    const reply = await kernel.ask(Opcode.FUSE_SETATTR, { nodeid: 5, parts });
+    return { error: reply.error, changes };
+  };
+
+  test('passes on each field that is marked, and no other', async () => {
+    const values = { mode: 0o100600, uid: 3, gid: 4, size: 99, atime: -1, atimensec: 5 };
+    const only = async (valid: number) => (await setattr({ ...values, valid })).changes;
+    expect(await only(FATTR.MODE)).toEqual([{ mode: 0o600 }]);
+    expect(await only(FATTR.UID)).toEqual([{ uid: 3 }]);
+    expect(await only(FATTR.GID)).toEqual([{ gid: 4 }]);
+    expect(await only(FATTR.SIZE | FATTR.FH)).toEqual([{ size: 99 }]);
+    expect(await only(FATTR.ATIME)).toEqual([{ atime: { seconds: -1, nanoseconds: 5 } }]);
+    expect(await only(FATTR.ATIME | FATTR.ATIME_NOW)).toEqual([{ atime: 'now' }]);
+    expect(await only(FATTR.MTIME | FATTR.MTIME_NOW)).toEqual([{ mtime: 'now' }]);
+    expect(await only(FATTR.CTIME)).toEqual([]);
+  });
+
+  test('a change of owner takes the set-id bits away', async () => {
+    const { changes } = await setattr({ valid: FATTR.UID | FATTR.KILL_SUIDGID, uid: 9 });
+    expect(changes).toEqual([{ uid: 9, mode: 0o775 }]);
+  });
+
+  test('an impossible size is EFBIG', async () => {
+    expect((await setattr({ valid: FATTR.SIZE, size: 2 ** 60 })).error).toBe(-ERRNO.EFBIG);
+  });
+});
+
+describe('open files', () => {
+  const open = (kernel: SyntheticKernel, flags: number) =>
+    kernel.call(Opcode.FUSE_OPEN, abi.OPEN_OUT, {
+      nodeid: 3,
+      parts: [abi.OPEN_IN.encode({ flags, openFlags: 0 })],
+    });
+
+  test('the handle is the unique of the open, in the client too', async () => {
+    const handles: unknown[] = [];
+    const kernel = SyntheticKernel.negotiated({
+      open: async (_inode, options) => (handles.push(options.handle), fileOf(3)),
+    });
+    const { fh } = await open(kernel, OpenFlag.O_RDWR);
+    expect(handles).toEqual([fh]);
+  });
+
+  test('pages are kept over a re-open only while the data is the same', async () => {
+    let dataVersion = 1;
+    const kernel = SyntheticKernel.negotiated({
+      open: async () => fileOf(3, { opened: attributesOf(3, { dataVersion }) }),
+    });
+    const kept = async () => ((await open(kernel, 0)).openFlags & FOPEN.KEEP_CACHE) !== 0;
+    expect(await kept()).toBe(false);
+    expect(await kept()).toBe(true);
+    dataVersion = 2;
+    expect(await kept()).toBe(false);
+    expect(await kept()).toBe(true);
+    kernel.mount.nodes.forgetPages(inodeId(3));
+    expect(await kept()).toBe(false);
+  });
+
+  test('a file shared with a writer elsewhere bypasses the page cache', async () => {
+    const kernel = SyntheticKernel.negotiated({
+      open: async () => fileOf(3, { cacheable: false }),
+    });
+    expect((await open(kernel, OpenFlag.O_RDWR)).openFlags).toBe(FOPEN.DIRECT_IO);
+  });
+
+  test('a name made elsewhere between lookup and create is looked up again', async () => {
+    const kernel = SyntheticKernel.negotiated({
+      create: () => Promise.reject(new FsError('EEXIST')),
+    });
+    const create = async (flags: number) => {
+      const args = abi.CREATE_IN.encode({ flags, mode: 0o100644, umask: 0, openFlags: 0 });
+      return (await kernel.ask(Opcode.FUSE_CREATE, { parts: [args, zeroTerminated('f')] })).error;
+    };
+    expect(await create(OpenFlag.O_CREAT)).toBe(-ERRNO.ESTALE);
+    expect(await create(OpenFlag.O_CREAT | OpenFlag.O_EXCL)).toBe(-ERRNO.EEXIST);
+  });
+
+  test('a handle that a dead worker had is opened again as the request says', async () => {
+    const opens: unknown[] = [];
+    const kernel = SyntheticKernel.negotiated({
+      open: async (inode, options) => {
+        opens.push([inode, options.handle, options.read, options.write, options.truncate]);
+        return fileOf(3, { read: async () => Buffer.from('data') });
+      },
+    });
+    const flags = OpenFlag.O_RDWR | OpenFlag.O_TRUNC;
+    const args = { fh: 77, offset: 0, size: 4096, readFlags: 0, flags };
+    const ask = () =>
+      kernel.ask(Opcode.FUSE_READ, { nodeid: 3, parts: [abi.READ_IN.encode(args)] });
+    expect((await ask()).body.toString()).toBe('data');
+    await ask();
+    expect(opens).toEqual([[3, 77, true, true, false]]);
+  });
+
+  test('a failed write-behind surfaces at close', async () => {
+    const flush = () => Promise.reject(new FsError('ENOSPC'));
+    const kernel = SyntheticKernel.negotiated({ openFile: () => fileOf(3, { flush }) });
+    const parts = [abi.FLUSH_IN.encode({ fh: 1, lockOwner: 0n })];
+    expect((await kernel.ask(Opcode.FUSE_FLUSH, { parts })).error).toBe(-ERRNO.ENOSPC);
+  });
+
+  test('a write of another length than it claims is refused', async () => {
+    const kernel = SyntheticKernel.negotiated({ openFile: () => fileOf(3) });
+    const head = { fh: 8, offset: 0, size: 0xffff_ffff, writeFlags: 0, flags: 1 };
+    const parts = [abi.WRITE_IN.encode(head), Buffer.from('abc')];
+    expect((await kernel.ask(Opcode.FUSE_WRITE, { parts })).error).toBe(-ERRNO.EINVAL);
+  });
+});
+
+describe('directories', () => {
+  interface Listed {
+    names: string[];
+    offsets: number[];
+    nodeids: number[];
+  }
+
+  function unpack(body: Buffer, plus: boolean): Listed {
+    const listed: Listed = { names: [], offsets: [], nodeids: [] };
+    for (let at = 0; at < body.length;) {
+      if (plus) listed.nodeids.push(abi.ENTRY_OUT.decode(body, at).nodeid);
+      if (plus) at += abi.ENTRY_OUT.size;
+      const { namelen, off } = abi.DIRENT.decode(body, at);
+      const name = body.subarray(at + abi.DIRENT.size, at + abi.DIRENT.size + namelen);
+      listed.names.push(name.toString());
+      listed.offsets.push(off);
+      at += (abi.DIRENT.size + namelen + 7) & ~7;
+    }
+    return listed;
+  }
+
+  function entriesOf(count: number): DirectoryEntry[] {
+    return Array.from({ length: count }, (_, index) => ({
+      name: Buffer.from(`entry-${index}`),
+      inode: inodeId(100 + index),
+      position: 3 + index * 2,
+      type: 0o100000,
+      attributes: attributesOf(100 + index),
+    }));
+  }
+
+  function directoryOf(all: DirectoryEntry[], asked: number[] = []): Partial<Inodes> {
+    return {
+      getAttributes: async (inode) => attributesOf(inode, { parent: inodeId(1) }),
+      readDirectory: async (_inode, after, limit) => {
+        asked.push(after);
+        const rest = all.filter((entry) => entry.position > after);
+        return { entries: rest.slice(0, limit), end: rest.length <= limit };
+      },
+    };
+  }
+
+  const read = async (kernel: SyntheticKernel, offset: number, size: number, plus: boolean) => {
+    const args = abi.READ_IN.encode({ fh: 5, offset, size, readFlags: 0, flags: 0 });
+    const opcode = plus ? Opcode.FUSE_READDIRPLUS : Opcode.FUSE_READDIR;
+    const { body, error } = await kernel.ask(opcode, { nodeid: 50, parts: [args] });
+    expect(error).toBe(0);
+    expect(body.length).toBeLessThanOrEqual(size);
+    return unpack(body, plus);
+  };
+
+  test.each([true, false])('are listed whole in small pieces (plus: %s)', async (plus) => {
+    const kernel = SyntheticKernel.negotiated(directoryOf(entriesOf(3_000)));
+    const names: string[] = [];
+    for (let offset = 0; ;) {
+      const piece = await read(kernel, offset, 4_096, plus);
+      if (piece.names.length === 0) break;
+      names.push(...piece.names);
+      offset = piece.offsets.at(-1) ?? 0;
+    }
+    expect(names.length).toBe(3_002);
+    expect(names.slice(0, 3)).toEqual(['.', '..', 'entry-0']);
+    expect(new Set(names).size).toBe(3_002);
+  });
+
+  test('cost one question to the master per page, however small the pieces', async () => {
+    const asked: number[] = [];
+    const kernel = SyntheticKernel.negotiated(directoryOf(entriesOf(2_000), asked));
+    for (let offset = 0; ;) {
+      const piece = await read(kernel, offset, 1_024, false);
+      if (piece.names.length === 0) break;
+      offset = piece.offsets.at(-1) ?? 0;
+    }
+    expect(asked.length).toBe(2);
+  });
+
+  test('go on where seekdir says, also backwards', async () => {
+    const kernel = SyntheticKernel.negotiated(directoryOf(entriesOf(2_500)));
+    const first = await read(kernel, 0, 32_768, false);
+    await read(kernel, first.offsets.at(-1) ?? 0, 32_768, false);
+    const again = await read(kernel, first.offsets[9] ?? 0, 32_768, false);
+    expect(again.names[0]).toBe(first.names[10]);
+    const dotDot = await read(kernel, 1, 4_096, false);
+    expect(dotDot.names.slice(0, 2)).toEqual(['..', 'entry-0']);
+  });
+
+  test('an entry that changed since its page was fetched is told without attributes', async () => {
+    const kernel = SyntheticKernel.negotiated(directoryOf(entriesOf(40)));
+    const first = await read(kernel, 0, 2_048, true);
+    kernel.mount.changes.note(inodeId(120));
+    const later = await read(kernel, first.offsets.at(-1) ?? 0, 16_384, true);
+    expect(later.nodeids).not.toContain(120);
+    expect(later.names).toContain('entry-20');
+    expect(later.nodeids).toContain(121);
+  });
+
+  test('names that changed are asked for again', async () => {
+    const asked: number[] = [];
+    const kernel = SyntheticKernel.negotiated(directoryOf(entriesOf(40), asked));
+    const first = await read(kernel, 0, 2_048, false);
+    kernel.mount.changes.note(inodeId(50));
+    await read(kernel, first.offsets.at(-1) ?? 0, 2_048, false);
+    expect(asked).toEqual([2, first.offsets.at(-1)]);
+  });
+});
+
+describe('extended attributes', () => {
+  const get = (kernel: SyntheticKernel, name: string, size: number) =>
+    kernel.ask(Opcode.FUSE_GETXATTR, {
+      nodeid: 3,
+      parts: [abi.GETXATTR_IN.encode({ size }), zeroTerminated(name)],
+    });
+
+  test('tell their size, their value, or ERANGE', async () => {
+    const kernel = SyntheticKernel.negotiated({ getXattr: async () => Buffer.from('value') });
+    const size = await get(kernel, 'user.a', 0);
+    expect(abi.GETXATTR_OUT.decode(size.body)).toEqual({ size: 5 });
+    expect((await get(kernel, 'user.a', 5)).body.toString()).toBe('value');
+    expect((await get(kernel, 'user.a', 4)).error).toBe(-ERRNO.ERANGE);
+  });
+
+  test('the master is asked once whether a file has capabilities', async () => {
+    let asked = 0;
+    const kernel = SyntheticKernel.negotiated({
+      getXattr: () => ((asked += 1), Promise.reject(new FsError('ENODATA'))),
+    });
+    for (let write = 0; write < 3; write++) {
+      expect((await get(kernel, 'security.capability', 0)).error).toBe(-ERRNO.ENODATA);
+    }
+    expect(asked).toBe(1);
+    kernel.mount.nodes.forgetAttributes(inodeId(3));
+    await get(kernel, 'security.capability', 0);
+    expect(asked).toBe(2);
+  });
+
+  test('ACLs, which nothing enforces, are refused', async () => {
+    const kernel = SyntheticKernel.negotiated({});
+    const reply = await get(kernel, 'system.posix_acl_access', 0);
+    expect(reply.error).toBe(-ERRNO.EOPNOTSUPP);
+  });
+});
