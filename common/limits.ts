@@ -132,6 +132,10 @@ export const BYTES_PER_CONNECTION_MAX = 16 * MIB;
 export const OPEN_CHUNKS_MAX = 256;
 /** Writes up to this long are made without the thread pool: they only reach the page cache. */
 export const SYNC_WRITE_BYTES_MAX = 64 * KIB;
+/** Reads up to this long may be made without the thread pool, while they are found in memory. */
+export const SYNC_READ_BYTES_MAX = 64 * KIB;
+/** Payload buffers that a datanode keeps for reuse. */
+export const BUFFERS_KEPT_MAX = 24;
 /** Granularity of a datanode's write-intent marks: one bit each, 64 for a chunk. */
 export const INTENT_REGION_BYTES = MIB;
 /** Chunks that may carry a write-intent mark; beyond that the oldest are synced and cleared. */

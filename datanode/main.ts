@@ -9,7 +9,9 @@ import { nodeDisk, type Disk } from '../common/disk.js';
 import type { ChunkId } from '../common/ids.js';
 import { DISK_RESERVE_BYTES_DEFAULT, PROTOCOL_VERSION } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
+import { BufferPool } from './chunk/buffer-pool.js';
 import { Maintenance } from './chunk/maintenance.js';
+import { ReadGate } from './chunk/read-gate.js';
 import { recoverInterrupted } from './chunk/recovery.js';
 import { listAllReplicas, prepareChunkDirectories } from './chunk/scan.js';
 import { Space } from './chunk/space.js';
@@ -87,7 +89,7 @@ async function assemble(
   };
   const chunks = await openChunks(options, { disk, clock, onDamage });
   undo.push(() => chunks.close());
-  const { store, space, root } = chunks;
+  const { store, space, root, around } = chunks;
   const identity = await Identity.load(disk, options.dataDirectory, store.replicas);
 
   const membership = new Membership(identity, store, clock);
@@ -101,12 +103,13 @@ async function assemble(
     port: options.port,
     cluster: () => membership.cluster,
     serve: (request) => membership.serve(request),
+    buffers: around.buffers,
     log,
   });
   undo.push(() => server.close());
 
   const host = options.advertiseHost ?? reachableHost(options.host);
-  const copier = new Copier({ disk, root, store, space, membership });
+  const copier = new Copier({ around, root, store, space, membership });
   const capacity = async () => ({ ...(await space.refresh()), replicas: store.replicas });
   const master = new MasterLink({
     master: options.master,
@@ -147,7 +150,8 @@ async function openChunks(options: DatanodeOptions, { disk, clock, onDamage }: C
   await space.refresh();
   const path = join(dataDirectory, 'intent');
   const { intent, interrupted } = await WriteIntent.open(disk, path, clock, log);
-  const store = new ChunkStore({ root, disk, space, intent, log, replicas, onDamage });
+  const around = { disk, buffers: new BufferPool(), gate: new ReadGate() };
+  const store = new ChunkStore({ root, around, space, intent, log, replicas, onDamage });
   const maintenance = new Maintenance({ store, intent, clock, log });
   maintenance.start();
   const close = async () => {
@@ -155,7 +159,7 @@ async function openChunks(options: DatanodeOptions, { disk, clock, onDamage }: C
     await store.close();
     await intent.close();
   };
-  return { root, space, store, interrupted, close };
+  return { root, around, space, store, interrupted, close };
 }
 
 /** `host`, or for a wildcard address one by which other machines may reach this one. */

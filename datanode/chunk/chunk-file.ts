@@ -7,6 +7,7 @@ import { blockChecksum, firstBadPiece } from '../../common/checksum.js';
 import type { Disk, DiskFile } from '../../common/disk.js';
 import { FsError } from '../../common/errors.js';
 import { BLOCK_BYTES, SYNC_WRITE_BYTES_MAX } from '../../common/limits.js';
+import type { BufferPool } from './buffer-pool.js';
 import {
   DATA_START,
   TABLE_BYTES,
@@ -15,6 +16,7 @@ import {
   encodeChunkHeader,
   type ChunkIdentity,
 } from './format.js';
+import type { ReadGate } from './read-gate.js';
 
 /** Whole blocks as they are on disk, with the checksums they were verified by. */
 export interface BlockRange {
@@ -23,16 +25,31 @@ export interface BlockRange {
   checksums: Buffer;
 }
 
+/** What all chunk files of a node share. */
+export interface ChunkSurroundings {
+  disk: Disk;
+  buffers: BufferPool;
+  gate: ReadGate;
+}
+
 export class ChunkFile {
   /** For messages; a rename changes it. */
   path: string;
+  readonly #around: ChunkSurroundings;
   readonly #file: DiskFile;
   readonly #table: Buffer;
   #length: number;
   /** The table on disk may differ from the one in memory, because writing it failed. */
   #tableStale = false;
 
-  private constructor(path: string, file: DiskFile, table: Buffer, length: number) {
+  private constructor(
+    around: ChunkSurroundings,
+    path: string,
+    file: DiskFile,
+    table: Buffer,
+    length: number,
+  ) {
+    this.#around = around;
     this.path = path;
     this.#file = file;
     this.#table = table;
@@ -41,11 +58,11 @@ export class ChunkFile {
 
   /** Throws ENOENT, EIO (damaged header, or the chunk of somebody else), or the disk's errno. */
   static async open(
-    disk: Disk,
+    around: ChunkSurroundings,
     path: string,
     expected: Pick<ChunkIdentity, 'cluster' | 'chunk'>,
   ): Promise<ChunkFile> {
-    const file = await disk.open('open chunk', path, 'read-write');
+    const file = await around.disk.open('open chunk', path, 'read-write');
     try {
       const head = Buffer.alloc(DATA_START);
       const bytes = await file.read('read chunk head', head, 0);
@@ -56,7 +73,7 @@ export class ChunkFile {
       }
       const size = await file.size('size of chunk');
       const table = head.subarray(TABLE_START);
-      return new ChunkFile(path, file, table, Math.max(0, size - DATA_START));
+      return new ChunkFile(around, path, file, table, Math.max(0, size - DATA_START));
     } catch (error) {
       await file.close();
       throw error;
@@ -64,14 +81,18 @@ export class ChunkFile {
   }
 
   /** Throws EEXIST, ENOSPC, or the disk's errno. */
-  static async create(disk: Disk, path: string, identity: ChunkIdentity): Promise<ChunkFile> {
-    const file = await disk.open('create chunk', path, 'create');
+  static async create(
+    around: ChunkSurroundings,
+    path: string,
+    identity: ChunkIdentity,
+  ): Promise<ChunkFile> {
+    const file = await around.disk.open('create chunk', path, 'create');
     try {
       file.writeSync('write chunk header', encodeChunkHeader(identity), 0);
-      return new ChunkFile(path, file, Buffer.alloc(TABLE_BYTES), 0);
+      return new ChunkFile(around, path, file, Buffer.alloc(TABLE_BYTES), 0);
     } catch (error) {
       await file.close();
-      await disk.unlink('unlink chunk not created', path);
+      await around.disk.unlink('unlink chunk not created', path);
       throw error;
     }
   }
@@ -103,7 +124,10 @@ export class ChunkFile {
     }
   }
 
-  /** The blocks that [offset, offset + length) touches. Throws EIO, naming the first bad block. */
+  /**
+   * The blocks that [offset, offset + length) touches; the payload is the buffer pool's. Throws
+   * EIO, naming the first bad block.
+   */
   async read(offset: number, length: number): Promise<BlockRange> {
     const range = await this.#readBlocks(offset, length);
     const bad = firstBadPiece(range.payload, range.offset, range.checksums);
@@ -121,6 +145,7 @@ export class ChunkFile {
         bad.push((range.offset + at) / BLOCK_BYTES);
       }
     }
+    this.#around.buffers.give(range.payload);
     return bad;
   }
 
@@ -163,6 +188,7 @@ export class ChunkFile {
         this.#setChecksum(block, range.payload.subarray(at, at + BLOCK_BYTES));
         if (this.#table.readUInt32LE(block * 4) !== before) wrong += 1;
       }
+      this.#around.buffers.give(range.payload);
       this.#writeTable(first, first + count);
       return wrong;
     } catch {
@@ -214,13 +240,21 @@ export class ChunkFile {
   async #readBlocks(offset: number, length: number): Promise<BlockRange> {
     const first = Math.floor(offset / BLOCK_BYTES);
     const end = Math.ceil((offset + length) / BLOCK_BYTES);
-    const payload = Buffer.allocUnsafe((end - first) * BLOCK_BYTES);
+    const payload = this.#around.buffers.take((end - first) * BLOCK_BYTES);
     const start = first * BLOCK_BYTES;
-    const present =
-      start < this.#length ? await this.#file.read('read data', payload, DATA_START + start) : 0;
+    const present = start < this.#length ? await this.#readData(payload, DATA_START + start) : 0;
     payload.fill(0, present);
     const checksums = Buffer.from(this.#table.subarray(first * 4, end * 4));
     return { offset: start, payload, checksums };
+  }
+
+  #readData(into: Buffer, position: number): Promise<number> | number {
+    const { gate } = this.#around;
+    if (!gate.mayBlock(into.length)) return this.#file.read('read data', into, position);
+    const beganMs = performance.now();
+    const bytes = this.#file.readSync('read data', into, position);
+    gate.took(performance.now() - beganMs);
+    return bytes;
   }
 
   #setChecksum(block: number, bytes: Buffer): void {

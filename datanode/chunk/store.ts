@@ -9,7 +9,7 @@ import { FsError, toFsError } from '../../common/errors.js';
 import type { ChunkId } from '../../common/ids.js';
 import { CHUNK_BYTES, FRAME_PAYLOAD_BYTES_MAX, OPEN_CHUNKS_MAX } from '../../common/limits.js';
 import type { Logger } from '../../common/log.js';
-import { ChunkFile, type BlockRange } from './chunk-file.js';
+import { ChunkFile, type BlockRange, type ChunkSurroundings } from './chunk-file.js';
 import { ChunkQueue, type Access } from './chunk-queue.js';
 import { chunkDirectory, chunkPath } from './format.js';
 import { listReplicas } from './scan.js';
@@ -19,7 +19,7 @@ import type { WriteIntent } from './write-intent.js';
 export interface ChunkStoreOptions {
   /** The directory that holds the 256 subdirectories. */
   root: string;
-  disk: Disk;
+  around: ChunkSurroundings;
   space: Space;
   intent: WriteIntent;
   log: Logger;
@@ -59,7 +59,7 @@ export class ChunkStore {
 
   constructor(options: ChunkStoreOptions) {
     this.#options = options;
-    this.#disk = options.disk;
+    this.#disk = options.around.disk;
     this.#root = options.root;
     this.#replicas = options.replicas;
   }
@@ -294,7 +294,8 @@ export class ChunkStore {
   async #openFile(chunk: ChunkId, version: number): Promise<ChunkFile> {
     const expected = { cluster: this.#cluster, chunk };
     try {
-      return await ChunkFile.open(this.#disk, chunkPath(this.#root, chunk, version), expected);
+      const path = chunkPath(this.#root, chunk, version);
+      return await ChunkFile.open(this.#options.around, path, expected);
     } catch (error) {
       if (toFsError(error).code !== 'ENOENT') throw error;
       throw absent(chunk, version, await this.#versionsHeld(chunk));
@@ -326,7 +327,7 @@ export class ChunkStore {
     this.#options.intent.mark(chunk, version, offset, length);
     const path = chunkPath(this.#root, chunk, version);
     try {
-      active.file = await ChunkFile.create(this.#disk, path, { chunk, ...create });
+      active.file = await ChunkFile.create(this.#options.around, path, { chunk, ...create });
     } catch (error) {
       if (toFsError(error).code !== 'EEXIST') throw error;
       return this.#open(active, version);

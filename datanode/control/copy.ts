@@ -10,14 +10,14 @@ import { CHUNK_BYTES, COPY_READS_IN_FLIGHT, FRAME_PAYLOAD_BYTES_MAX } from '../.
 import type { CopyChunk } from '../../proto/control/generated/cluster.js';
 import type { NodeAddress } from '../../proto/control/generated/types.js';
 import { DataOp, type DataRequest, type Frame } from '../../proto/data/frame.js';
-import { ChunkFile } from '../chunk/chunk-file.js';
+import { ChunkFile, type ChunkSurroundings } from '../chunk/chunk-file.js';
 import { chunkPath, COPY_SUFFIX } from '../chunk/format.js';
 import type { Space } from '../chunk/space.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Membership } from './membership.js';
 
 export interface CopyDependencies {
-  disk: Disk;
+  around: ChunkSurroundings;
   root: string;
   store: ChunkStore;
   space: Space;
@@ -51,14 +51,15 @@ export class Copier {
   }
 
   async #copy(chunk: ChunkId, order: CopyChunk): Promise<number> {
-    const { disk, root, store, space, membership } = this.#dependencies;
+    const { around, root, store, space, membership } = this.#dependencies;
+    const { disk } = around;
     const { cluster = '' } = membership;
     const length = await this.#sourceLength(order);
     space.take(length);
     const path = chunkPath(root, chunk, order.version) + COPY_SUFFIX;
     await removeLeftover(disk, path);
     const { inode, index } = order;
-    const file = await ChunkFile.create(disk, path, { cluster, chunk, inode, index });
+    const file = await ChunkFile.create(around, path, { cluster, chunk, inode, index });
     try {
       await this.#fill(file, length, order);
       await file.sync();

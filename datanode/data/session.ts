@@ -12,6 +12,7 @@ import {
   REQUESTS_PER_CONNECTION_MAX,
 } from '../../common/limits.js';
 import type { Logger } from '../../common/log.js';
+import type { BufferPool } from '../chunk/buffer-pool.js';
 import { ChainError } from '../../proto/data/chain-error.js';
 import { errorReply, replyFrame } from '../../proto/data/frame-codec.js';
 import { FrameReader } from '../../proto/data/frame-reader.js';
@@ -22,6 +23,8 @@ export interface DataSessionOptions {
   /** The node's cluster; undefined before it joined one. */
   cluster: () => string | undefined;
   serve: (request: Frame) => Promise<Frame>;
+  /** Payloads come from it and go back to it. */
+  buffers: BufferPool;
   log: Logger;
 }
 
@@ -29,7 +32,7 @@ export class DataSession {
   readonly #socket: Socket;
   readonly #options: DataSessionOptions;
   readonly #peer: string;
-  readonly #reader = new FrameReader((frame) => this.#onFrame(frame));
+  readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #idle = deferred<void>();
   #greeted = false;
@@ -43,6 +46,10 @@ export class DataSession {
     this.#socket = socket;
     this.#options = options;
     this.#peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#reader = new FrameReader(
+      (frame) => this.#onFrame(frame),
+      (bytes) => options.buffers.take(bytes),
+    );
     this.#writer = new FrameWriter(socket);
     socket.setTimeout(CONNECT_TIMEOUT_MS, () => this.#refuse(silent()));
     socket.on('data', (bytes) => this.#onBytes(bytes));
@@ -87,6 +94,8 @@ export class DataSession {
       this.#writer.send(reply, () => {
         this.#requests -= 1;
         this.#bytes -= bytes;
+        this.#options.buffers.give(request.payload);
+        this.#options.buffers.give(reply.payload);
         this.#regulate();
         this.#endIfIdle();
       });

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pieceChecksums } from '../../common/checksum.js';
-import { FsError } from '../../common/errors.js';
+import { type FsError } from '../../common/errors.js';
 import { silentLogger } from '../../common/log.js';
 import { startDatanode, type DatanodeOptions, type RunningDatanode } from '../../datanode/main.js';
 import {
