@@ -35,6 +35,7 @@ export default defineConfig({
         test: {
           name: 'mount',
           include: MOUNT,
+          setupFiles: ['test/support/mount-tier-setup.ts'],
           testTimeout: 180_000,
           hookTimeout: 120_000,
           fileParallelism: false,
