@@ -82,7 +82,9 @@ class JoinSession {
   }
 
   async #read(onFirst: () => void): Promise<void> {
-    for await (const message of this.#stream as AsyncIterable<NodeReport>) {
+    // Not destroyed where this loop throws: the refusal is yet to be sent.
+    const messages = this.#stream.iterator({ destroyOnReturn: false });
+    for await (const message of messages as AsyncIterable<NodeReport>) {
       onFirst();
       const { report } = message;
       if (report?.$case === 'register') await this.#register(report.value);
