@@ -105,6 +105,12 @@ export const CHUNK_LEASES_PER_SESSION_MAX = 16_384;
 /** Chunks known to hold nothing after their committed length; the oldest is forgotten. */
 export const TIDY_CHUNKS_REMEMBERED_MAX = 65_536;
 export const FSCK_VERIFIES_RUNNING_MAX = 4;
+/** Entries or chunks that fsck reads before it lets others in. */
+export const FSCK_PAGE = 256;
+/** Files with several links that fsck counts the names of. */
+export const FSCK_LINKED_FILES_MAX = 262_144;
+/** Chunks of one file that `inspect` lists. */
+export const CHUNKS_INSPECTED_MAX = 16_384;
 
 // The data plane.
 export const FRAME_PAYLOAD_BYTES_MAX = MIB;

@@ -76,6 +76,11 @@ export class Repair {
     return this.#running.size;
   }
 
+  /** Where the chunk is being copied to. */
+  targetOf(chunk: ChunkId): DataNode | undefined {
+    return this.#running.get(chunk)?.target;
+  }
+
   start(): void {
     this.#task.start();
   }
