@@ -39,8 +39,9 @@ describe('faulty network', () => {
   test('cut: the connection is reset', async () => {
     client.write('hello');
     await arrives('hello');
+    const closed = new Promise((resolve) => client.once('close', resolve));
     proxy.cut();
-    await once(client, 'close');
+    await closed;
     expect(proxy.connections).toBe(0);
   });
 

@@ -13,4 +13,6 @@ function obstacle(): string | undefined {
 export const mountObstacle = process.env['CI'] ? undefined : obstacle();
 
 /** `describe` for tests with real mounts, in files that also have others. */
-export const describeMount = describe.skipIf(mountObstacle !== undefined);
+export function describeMount(name: string, body: () => void): void {
+  describe.skipIf(mountObstacle !== undefined)(name, body);
+}
