@@ -2,16 +2,20 @@
  * The master: puts the store, the sessions, the namespace and the cluster together behind one gRPC
  * server. Nothing is decided here.
  */
+import { statSync } from 'node:fs';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { FsError } from '../common/errors.js';
 import { INLINE_BYTES_MAX, REPLICATION_MAX } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
+import { packageVersion } from '../common/version.js';
 import { SERVER_OPTIONS } from '../proto/control/channel.js';
+import { AdminService } from '../proto/control/generated/admin.js';
 import { ClusterService } from '../proto/control/generated/cluster.js';
 import { NamespaceService } from '../proto/control/generated/namespace.js';
 import { Cluster } from './cluster/cluster.js';
 import type { Capacity } from './namespace/statfs.js';
+import { adminService } from './rpc/admin.js';
 import { clusterService } from './rpc/cluster.js';
 import { Dispatcher } from './rpc/dispatcher.js';
 import { namespaceService } from './rpc/namespace.js';
@@ -70,6 +74,7 @@ export async function startMaster(options: MasterOptions): Promise<RunningMaster
     const facts = await commit.submit((tx) => loadCluster(tx, options.replication, clock.now()));
     parts = compose({ ...options, clock }, commit, facts);
     addServices(server, { ...options, clock }, commit, facts, parts);
+    addAdmin(server, { ...options, clock }, commit, facts, parts, opened.path);
     // Whoever connects must find sessions and nodes already loaded.
     parts.sessions.start();
     await parts.cluster.start();
@@ -171,6 +176,32 @@ function addServices(
   });
   server.addService(NamespaceService, namespace);
   server.addService(ClusterService, clusterService({ nodes, reports, damage, clock, log }));
+}
+
+function addAdmin(
+  server: Server,
+  { clock, log }: FullOptions,
+  commit: GroupCommit,
+  facts: ClusterFacts,
+  { cluster, sessions, opens }: Parts,
+  databasePath: string,
+): void {
+  const admin = adminService({
+    commit,
+    cluster,
+    clock,
+    log,
+    clusterId: facts.cluster,
+    version: packageVersion(),
+    replication: facts.replication,
+    databaseBytes: () => statSync(databasePath).size,
+    sessionCount: () => sessions.size,
+    openedBy: (inode) =>
+      [...(opens.file(inode)?.keys() ?? [])].map(({ id, row }) => {
+        return `${row.kind} ${row.host}:${row.pid} (session ${id})`;
+      }),
+  });
+  server.addService(AdminService, admin);
 }
 
 function capacityOf({ nodes }: Cluster): Capacity {
