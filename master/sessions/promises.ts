@@ -2,7 +2,8 @@
  * What each session was told of each inode, and so may cache until it is recalled.
  *
  * Invariant: bounded: CACHED_INODES_PER_SESSION_MAX inodes for each session; for one more, the
- * longest unused is recalled. A name recalled leaves the promise for the directory's other names.
+ * about longest unused is recalled. A name recalled leaves the promise for the directory's other
+ * names.
  */
 import type { InodeId } from '../../common/ids.js';
 import { CACHED_INODES_PER_SESSION_MAX } from '../../common/limits.js';
@@ -14,6 +15,14 @@ export const ATTRIBUTES = 1;
 export const NAMES = 2;
 /** Pages, inline data, chunk locations. */
 export const CONTENT = 4;
+const ALL = ATTRIBUTES | NAMES | CONTENT;
+
+/**
+ * What is remembered of one inode: the bits, and above them when it was last moved to the young
+ * end of the session's map. One that is young already stays where it is: a root directory told
+ * with every answer would otherwise cost a deletion each time.
+ */
+const AGE_UNIT = ALL + 1;
 
 export class CachePromises {
   readonly #recalls: Recalls;
@@ -30,15 +39,26 @@ export class CachePromises {
   tell(session: Session, inode: InodeId, what: number): void {
     if (session.ended) return;
     const known = session.told.get(inode);
-    if (known === undefined) this.#addHolder(inode, session);
-    else session.told.delete(inode);
-    session.told.set(inode, (known ?? 0) | what);
-    if (session.told.size > this.#limit) this.#evictOldest(session);
+    const now = session.tellings++;
+    if (known === undefined) {
+      this.#addHolder(inode, session);
+      session.told.set(inode, what + now * AGE_UNIT);
+      if (session.told.size > this.#limit) this.#evictOldest(session);
+      return;
+    }
+    const bits = (known % AGE_UNIT) | what;
+    const movedAt = Math.floor(known / AGE_UNIT);
+    if (now - movedAt < this.#limit / 4) {
+      session.told.set(inode, bits + movedAt * AGE_UNIT);
+      return;
+    }
+    session.told.delete(inode);
+    session.told.set(inode, bits + now * AGE_UNIT);
   }
 
   /** Which of `what` the session may cache of `inode`. */
   told(session: Session, inode: InodeId, what: number): number {
-    return (session.told.get(inode) ?? 0) & what;
+    return ((session.told.get(inode) ?? 0) % AGE_UNIT) & what;
   }
 
   /** Sessions other than `besides` that may cache any of `what` of `inode`. */
@@ -53,9 +73,10 @@ export class CachePromises {
   withdraw(session: Session, inode: InodeId, what: number): void {
     const known = session.told.get(inode);
     if (known === undefined) return;
-    const left = known & ~what;
+    const bits = known % AGE_UNIT;
+    const left = bits & ~what;
     if (left !== 0) {
-      session.told.set(inode, left);
+      session.told.set(inode, known - bits + left);
       return;
     }
     session.told.delete(inode);
@@ -69,7 +90,8 @@ export class CachePromises {
   }
 
   #evictOldest(session: Session): void {
-    for (const [inode, what] of session.told) {
+    for (const [inode, known] of session.told) {
+      const what = known % AGE_UNIT;
       this.withdraw(session, inode, what);
       const data = (what & (CONTENT | NAMES)) !== 0;
       void this.#recalls.issue(session, inode, { attributes: true, data });

@@ -28,8 +28,10 @@ export interface Outlet {
 export class Session {
   readonly row: SessionRow;
   readonly handles = new Map<HandleId, Handle>();
-  /** What the client may cache, as bits of promises.ts, the longest unused first. */
+  /** What the client may cache, by inode, the longest unused first; promises.ts has the coding. */
   readonly told = new Map<InodeId, number>();
+  /** Of promises.ts: how often it was told something. */
+  tellings = 0;
   /** By id, the oldest first. */
   readonly recalls = new Map<number, PendingRecall>();
   /** Keyed operations at work, so that one sent again on a new connection joins the first. */

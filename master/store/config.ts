@@ -1,7 +1,7 @@
 /** The `config` table: facts about the cluster that never or rarely change. */
 import type { Database, Statement } from './database.js';
 
-export type ConfigKey = 'cluster' | 'replication' | 'created';
+export type ConfigKey = 'cluster' | 'replication' | 'created' | 'inodes';
 
 export class ConfigReader {
   readonly #get: Statement<[string], string>;

@@ -31,6 +31,7 @@ function formatCluster(tx: Transactor, replication: number, now: Timestamp): Clu
   const cluster = randomUUID();
   tx.config.set('cluster', cluster);
   tx.config.set('replication', String(replication));
+  tx.config.set('inodes', '0');
   tx.config.set('created', String(now.seconds));
   tx.inodes.insert({
     inode: ROOT_INODE,

@@ -130,6 +130,7 @@ export class GroupCommit {
     let outcomes: Outcome[];
     try {
       outcomes = batch.map((member) => this.#runMember(member));
+      this.#stores.beforeCommit();
       this.#commit.run();
     } catch (error) {
       // SQLite has already rolled back by itself on some errors, a full disk among them.

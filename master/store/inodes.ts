@@ -64,7 +64,9 @@ export class InodeReader {
     this.#target = database
       .prepare<[number], Buffer | null>('SELECT target FROM inode WHERE id = ?')
       .pluck();
-    this.#count = database.prepare<[], number>('SELECT count(*) FROM inode').pluck();
+    this.#count = database
+      .prepare<[], number>(`SELECT CAST(value AS INTEGER) FROM config WHERE key = 'inodes'`)
+      .pluck();
     this.#after = database
       .prepare<[number, number], Row>(
         `SELECT ${COLUMNS} FROM inode WHERE id > ? ORDER BY id LIMIT ?`,
@@ -82,7 +84,7 @@ export class InodeReader {
     return this.#target.get(inode) ?? undefined;
   }
 
-  /** Reads the whole table: for start-up and people, not for a hot path. */
+  /** Of those committed: kept in `config`, since counting the rows would read them all. */
   count(): number {
     return this.#count.get() ?? 0;
   }
@@ -101,6 +103,9 @@ export class InodeStore extends InodeReader {
   readonly #setLinks: Statement;
   readonly #setParent: Statement;
   readonly #delete: Statement<[number]>;
+  readonly #addToCount: Statement<[number]>;
+  /** Inodes made less those deleted in this transaction. */
+  #added = 0;
 
   constructor(database: Database) {
     super(database);
@@ -122,9 +127,13 @@ export class InodeStore extends InodeReader {
     );
     this.#setParent = database.prepare('UPDATE inode SET parent = ? WHERE id = ?');
     this.#delete = database.prepare('DELETE FROM inode WHERE id = ?');
+    this.#addToCount = database.prepare(
+      `UPDATE config SET value = CAST(value AS INTEGER) + ? WHERE key = 'inodes'`,
+    );
   }
 
   insert(inode: Inode, target: Buffer | null = null): void {
+    this.#added += 1;
     const { atime, mtime, ctime, btime } = inode;
     this.#insert.run(
       inode.inode,
@@ -187,7 +196,18 @@ export class InodeStore extends InodeReader {
   }
 
   delete(inode: InodeId): void {
-    this.#delete.run(inode);
+    this.#added -= this.#delete.run(inode).changes;
+  }
+
+  /** Brings the count up to date: once, at the end of a transaction. */
+  writeCount(): void {
+    if (this.#added !== 0) this.#addToCount.run(this.#added);
+    this.#added = 0;
+  }
+
+  /** The transaction is rolled back. */
+  forgetCount(): void {
+    this.#added = 0;
   }
 }
 

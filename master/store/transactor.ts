@@ -101,6 +101,11 @@ export class Stores implements Transactor {
     for (const undo of this.#undos.splice(mark.undos).reverse()) undo();
   }
 
+  /** Writes what is gathered over a whole transaction. */
+  beforeCommit(): void {
+    this.inodes.writeCount();
+  }
+
   /** Ends the transaction; gives what is to be run now that it is durable. */
   committed(): (() => void)[] {
     this.#undos.length = 0;
@@ -110,6 +115,7 @@ export class Stores implements Transactor {
   rolledBack(): void {
     this.undoTo({ undos: 0, effects: 0 });
     this.ids.forget();
+    this.inodes.forgetCount();
   }
 }
 
