@@ -67,9 +67,10 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   session.setHooks({
     held: () => files.held(),
     onRecall: (recall) => inodes.recall(recall),
-    onReconnect: (resumed) => {
+    onReconnect: (resumed, cachesLost) => {
+      if (!cachesLost) return;
       const told = metadata.reset();
-      files.reconnected(resumed);
+      files.cachesLost(resumed);
       for (const invalidation of told) {
         inodes.invalidate(invalidation).catch((error: unknown) => {
           log.warn({ reason: toFsError(error).message }, 'a cache above was not emptied');

@@ -24,7 +24,6 @@ const RETURN_LEASES_AFTER_MS = 10_000;
 export class OpenFiles {
   readonly #files = new Map<InodeId, SharedFile>();
   readonly #opens = new Map<HandleId, ClientOpenFile>();
-  /** Bounds the opens sent again at once after a new session. */
   readonly #environment: FileEnvironment;
 
   constructor(environment: FileEnvironment) {
@@ -87,8 +86,8 @@ export class OpenFiles {
     }
   }
 
-  /** A new connection: everything told is asked again; under a new session opens are made anew. */
-  reconnected(resumed: boolean): void {
+  /** Everything told is asked again; under a new session opens are made anew. */
+  cachesLost(resumed: boolean): void {
     for (const file of this.#files.values()) file.forgetCached();
     if (resumed) return;
     for (const file of this.#files.values()) file.behind.leases.clear();

@@ -54,10 +54,11 @@ export interface SessionHooks {
   /** Carries a recall out; acknowledged when the promise resolves. */
   onRecall(recall: Recall): Promise<void>;
   /**
-   * A new connection is there, under the same session or (not `resumed`) a new one. Operations
-   * submitted before this returns precede everything that waited.
+   * A new connection is there, under the same session or (not `resumed`) a new one; with
+   * `cachesLost` the master no longer knows what it promised to recall. Operations submitted
+   * before this returns precede everything that waited.
    */
-  onReconnect(resumed: boolean): void;
+  onReconnect(resumed: boolean, cachesLost: boolean): void;
 }
 
 export interface SubmitOptions {
@@ -243,7 +244,10 @@ export class Session {
       if (Math.abs(this.#clockOffsetMs) < 5) this.#clockOffsetMs = 0;
     }
     if (isFirst) this.#renewLater();
-    else this.#queue.addFirst(() => this.#hooks?.onReconnect(welcome.resumed));
+    else {
+      const cachesLost = welcome.cachesLost || !welcome.resumed;
+      this.#queue.addFirst(() => this.#hooks?.onReconnect(welcome.resumed, cachesLost));
+    }
     this.#options.log.info(
       { session: welcome.session, resumed: welcome.resumed, cluster: welcome.cluster },
       'session with the master',
