@@ -1,0 +1,128 @@
+import Sqlite from 'better-sqlite3';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { silentLogger } from '../../common/log.js';
+import { DATABASE_FILE, openDatabase } from '../../master/store/database.js';
+import { loadCluster } from '../../master/store/format.js';
+import { GroupCommit } from '../../master/store/group-commit.js';
+import { MIGRATIONS } from '../../master/store/schema.js';
+
+let directory: string;
+let path: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'cairn-database-'));
+  path = join(directory, DATABASE_FILE);
+});
+
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function digest(): string {
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
+}
+
+async function makeDatabase(): Promise<void> {
+  const { database, close } = openDatabase(directory);
+  const commit = new GroupCommit({ database, log: silentLogger });
+  await commit.submit((tx) => loadCluster(tx, 2, { seconds: 1, nanoseconds: 0 }));
+  await commit.close();
+  close();
+}
+
+/** Opening fails with `code`, says `what`, and changes not one byte. */
+function expectRefusedUntouched(code: string, what: RegExp): void {
+  const before = digest();
+  expect(() => openDatabase(directory)).toThrow(expect.objectContaining({ code }));
+  expect(() => openDatabase(directory)).toThrow(what);
+  expect(digest()).toBe(before);
+}
+
+test('two masters on one directory: the second is refused until the first is gone', () => {
+  const first = openDatabase(directory);
+  expect(() => openDatabase(directory)).toThrow(expect.objectContaining({ code: 'EBUSY' }));
+  first.close();
+  openDatabase(directory).close();
+});
+
+test('a file of random bytes is refused, untouched', () => {
+  writeFileSync(path, randomBytes(10_000));
+  expectRefusedUntouched('EINVAL', /not a database/);
+});
+
+test('a file shorter than a header is refused, untouched', () => {
+  writeFileSync(path, 'SQLite');
+  expectRefusedUntouched('EINVAL', /not a database/);
+});
+
+test('a database of another program is refused, untouched', () => {
+  const other = new Sqlite(path);
+  other.exec('CREATE TABLE config (key TEXT)');
+  other.close();
+  expectRefusedUntouched('EINVAL', /not a Cairn database/);
+});
+
+test('a database of a newer schema is refused, untouched', async () => {
+  await makeDatabase();
+  const newer = new Sqlite(path);
+  newer.pragma(`user_version = ${MIGRATIONS.length + 1}`);
+  newer.close();
+  expectRefusedUntouched('EINVAL', /newer/);
+});
+
+test('a newer schema that only the write-ahead log knows is refused, untouched', async () => {
+  await makeDatabase();
+  const newer = new Sqlite(path);
+  newer.pragma('wal_autocheckpoint = 0');
+  newer.pragma(`user_version = ${MIGRATIONS.length + 1}`);
+  const log = readFileSync(`${path}-wal`);
+  const database = readFileSync(path);
+  newer.close();
+  // As after a crash of whoever wrote it.
+  writeFileSync(path, database);
+  writeFileSync(`${path}-wal`, log);
+  expectRefusedUntouched('EINVAL', /newer/);
+});
+
+test('a database with damaged pages is refused, untouched', async () => {
+  await makeDatabase();
+  const descriptor = openSync(path, 'r+');
+  for (let page = 1; page < 12; page++) {
+    writeSync(descriptor, randomBytes(64), 0, 64, page * 4096);
+  }
+  closeSync(descriptor);
+  expectRefusedUntouched('EIO', /damaged/);
+});
+
+test('a database cut short is refused, untouched', async () => {
+  await makeDatabase();
+  truncateSync(path, 4096 * 3);
+  expectRefusedUntouched('EIO', /damaged/);
+});
+
+test('opened again it is the same cluster, with the replication it was made with', async () => {
+  const load = async (replication: number) => {
+    const { database, close } = openDatabase(directory);
+    const commit = new GroupCommit({ database, log: silentLogger });
+    const now = { seconds: 1, nanoseconds: 0 };
+    const facts = await commit.submit((tx) => loadCluster(tx, replication, now));
+    await commit.close();
+    close();
+    return facts;
+  };
+  const made = await load(3);
+  expect(await load(1)).toEqual(made);
+});
