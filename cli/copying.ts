@@ -1,12 +1,13 @@
 /** What put, get and cp have in common: their options, their progress bar, their loop. */
 import type { Options } from 'yargs';
+import { usageError } from './errors.js';
 import { CLUSTER_OPTIONS, type ClusterArguments } from './options.js';
 import { startProgress } from './progress.js';
 import { measure, planTargets, transfer, type Side } from './transfer.js';
 
 export interface CopyArguments extends ClusterArguments {
-  sources: string[];
-  target: string;
+  /** Sources, and last the target: yargs wants what repeats to be last. */
+  paths: string[];
   recursive: boolean;
   preserve: boolean;
 }
@@ -46,6 +47,14 @@ export async function copyAll(
   } finally {
     progress.stop();
   }
+}
+
+/** The arguments of a command that copies or moves. Throws a usage error where one is missing. */
+export function splitPaths(paths: readonly string[]): { sources: string[]; target: string } {
+  const target = paths.at(-1);
+  if (target === undefined || paths.length < 2)
+    throw usageError('a source or the target is missing');
+  return { sources: paths.slice(0, -1), target };
 }
 
 /** A target keeps its last slash: it says that a directory is meant. */

@@ -27,7 +27,6 @@ const ADVICE: Partial<Record<string, string>> = {
   ECONNREFUSED: 'is a master running there? name it with --master or CAIRN_MASTER',
   ETIMEDOUT: 'is the master running? name it with --master or CAIRN_MASTER',
   EHOSTUNREACH: 'check the address and the network',
-  EADDRINUSE: 'choose another with --port, or stop what uses it',
   EACCES: 'check the permissions, or run as root',
   EPERM: 'run as root',
   ENOSPC: 'free some space or add datanodes',

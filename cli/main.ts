@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `cairn` command: finds the verb, runs it, turns its failure into one line. */
+import './quiet-grpc.js';
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';

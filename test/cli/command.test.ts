@@ -6,6 +6,9 @@ import { ProcessCluster } from '../support/process-cluster.js';
 import { runAny, type RunOptions } from '../support/run.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
+/** Of a role that runs in the foreground, so that standard error has only the failure. */
+const QUIET = ['--log-level', 'silent'];
+
 let cluster: ProcessCluster;
 beforeAll(async () => {
   cluster = await ProcessCluster.start();
@@ -105,6 +108,7 @@ describe('failures', () => {
     [['status', '--bogus']],
     [['fs', 'setrep', '0', '/']],
     [['mount', 'only-one']],
+    [['fs', 'mv', '/only-one']],
   ])('usage: cairn %j ends with exit code 2', async (args) => {
     await cairnFails(args, 2);
   });
@@ -118,19 +122,19 @@ describe('failures', () => {
   test('a port in use: the second master says so and leaves the first alone', async () => {
     await using folder = await temporaryDirectory();
     const port = String(cluster.masterPort);
-    const line = await cairnFails(['master', '--port', port, '--data', folder.path], 1);
+    const line = await cairnFails(['master', '--port', port, '--data', folder.path, ...QUIET], 1);
     expect(line).toMatch(/EADDRINUSE|in use/);
   });
 
   test('two masters on one database: the second is refused', async () => {
     const data = join(cluster.directory, 'master');
-    await cairnFails(['master', '--port', '0', '--data', data], 1);
+    await cairnFails(['master', '--port', '0', '--data', data, ...QUIET], 1);
     expect(await cairn(['status'])).toContain('good');
   });
 
   test('two datanodes on one folder: the second is refused', async () => {
     const data = cluster.datanodeDirectory(1);
-    await cairnFails(['datanode', '--port', '0', '--data', data], 1);
+    await cairnFails(['datanode', '--port', '0', '--data', data, ...QUIET], 1);
   });
 
   test('a reader that goes away early is no error', async () => {

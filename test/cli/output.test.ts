@@ -33,7 +33,7 @@ describe('failures', () => {
     expect(describeFailure(new FsError('ENOENT', { syscall: 'open', path: '/x' }))).toBe(
       "ENOENT: no such file or directory, open '/x'",
     );
-    expect(describeFailure(new FsError('EADDRINUSE'))).toContain('--port');
+    expect(describeFailure(new FsError('ETIMEDOUT'))).toContain('--master');
     expect(exitCodeOf(new FsError('EIO'))).toBe(1);
   });
 });

@@ -2,7 +2,7 @@
 import { pipeline } from 'node:stream/promises';
 import type { CommandModule } from 'yargs';
 import { clusterPath, withFiles } from '../../connect.js';
-import { COPY_OPTIONS, copyAll, keepSlash, type CopyArguments } from '../../copying.js';
+import { COPY_OPTIONS, copyAll, keepSlash, splitPaths, type CopyArguments } from '../../copying.js';
 import type { Settings } from '../../settings.js';
 import { clusterSide, localSide } from '../../transfer.js';
 
@@ -10,24 +10,22 @@ const NEW_FILE_MODE = 0o666;
 
 export function putCommand(settings: Settings): CommandModule<object, CopyArguments> {
   return {
-    command: 'put <sources..> <target>',
+    command: 'put <paths..>',
     describe: 'Copy local files into the cluster',
     builder: (argv) =>
       settings.options<CopyArguments>(
-        argv
-          .positional('sources', {
-            type: 'string',
-            array: true,
-            describe: 'Local paths; - for standard input',
-          })
-          .positional('target', { type: 'string', describe: 'Path in the cluster' }),
+        argv.positional('paths', {
+          type: 'string',
+          array: true,
+          describe: 'Local paths (- for standard input), then the target in the cluster',
+        }),
         COPY_OPTIONS,
       ),
     handler: (options) =>
       withFiles(options, async (files) => {
-        const { sources } = options;
+        const { sources, target: given } = splitPaths(options.paths);
         const side = clusterSide(files);
-        const target = keepSlash(options.target, clusterPath(options.target));
+        const target = keepSlash(given, clusterPath(given));
         if (sources.length === 1 && sources[0] === '-') {
           await pipeline(process.stdin, side.write(target, NEW_FILE_MODE));
         } else {
