@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { FsError, toFsError } from '../common/errors.js';
 import { inodeId } from '../common/ids.js';
+import type { Logger } from '../common/log.js';
 import { IN_HEADER, INIT_IN, INIT_OUT, INTERRUPT_IN, OUT_HEADER, STATX_OUT } from './abi.js';
 import { FUSE_KERNEL_VERSION, FUSE_UNIQUE_RESEND_HIGH, Opcode } from './constants.js';
 import { negotiate, type Negotiated } from './init.js';
@@ -39,8 +40,11 @@ export class Session {
   readonly #scratch = Buffer.alloc(OUT_HEADER.size + STATX_OUT.size);
   #agreed: Negotiated | undefined;
 
+  readonly #traces: boolean;
+
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#traces = parts.mount.log.isLevelEnabled('trace');
   }
 
   /** Goes on under what another worker negotiated. */
@@ -164,6 +168,7 @@ export class Session {
 
   async #serve(row: Row, request: KernelRequest, args: unknown): Promise<void> {
     const { mount, locks } = this.#parts;
+    if (this.#traces) trace(mount.log, row, request, args);
     this.#inFlight.set(request.unique, request);
     if (row.lock) locks.enter(row.lock, request.nodeid);
     try {
@@ -241,6 +246,16 @@ function parseBody(request: KernelRequest, row: Row, message: Buffer): unknown {
   }
   request.data = at < message.length ? message.subarray(at) : EMPTY;
   return args;
+}
+
+function trace(log: Logger, row: Row, request: KernelRequest, args: unknown): void {
+  const { unique, resent, nodeid: inode, uid, pid, names, data } = request;
+  const shown = names.map((name) => name.toString());
+  const known = typeof args === 'object' ? { ...args, lockOwner: undefined } : undefined;
+  log.trace(
+    { ...known, unique, resent, inode, uid, pid, names: shown, bytes: data.length },
+    row.name,
+  );
 }
 
 function malformed(error: unknown): FsError {
