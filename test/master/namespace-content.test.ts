@@ -1,0 +1,202 @@
+import { expect, test } from 'vitest';
+import { chunkId } from '../../common/ids.js';
+import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
+import { setAttributes } from '../../master/namespace/attributes.js';
+import { commit } from '../../master/namespace/commit.js';
+import { S_IFDIR, S_IFREG } from '../../master/namespace/mode.js';
+import { setReplication } from '../../master/namespace/replication.js';
+import { getXattr, listXattrs, removeXattr, setXattr } from '../../master/namespace/xattr.js';
+import type { Inode } from '../../master/store/inodes.js';
+import type { Commit, SetAttributes } from '../../proto/control/generated/namespace.js';
+import { NamespaceFixture } from './namespace-fixture.js';
+
+const ROOT = 1;
+const bytes = (text: string) => Buffer.from(text);
+
+const NO_CHANGE: Omit<SetAttributes, 'inode'> = {
+  mode: undefined,
+  uid: undefined,
+  gid: undefined,
+  size: undefined,
+  atime: undefined,
+  mtime: undefined,
+  atimeNow: false,
+  mtimeNow: false,
+};
+
+function change(files: NamespaceFixture, file: Inode, fields: Partial<SetAttributes>) {
+  return files.run((scope) => setAttributes(scope, { ...NO_CHANGE, inode: file.inode, ...fields }));
+}
+
+function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>) {
+  return files.run((scope) =>
+    commit(scope, {
+      inode: file.inode,
+      sizeAtLeast: 0,
+      mtime: undefined,
+      chunks: [],
+      inlineWrites: [],
+      movedFromInline: false,
+      movedFromVersion: 0,
+      ...fields,
+    }),
+  );
+}
+
+/** A chunk of the file at `index`, as lease_chunk makes it. */
+async function addChunk(files: NamespaceFixture, file: Inode, index: number): Promise<number> {
+  return files.run(({ tx }) => {
+    const id = chunkId(tx.ids.next('chunk'));
+    tx.chunks.allocate(id, { inode: file.inode, index }, 2);
+    return id;
+  });
+}
+
+test('setattr: each field alone, nanoseconds kept, ctime always', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const time = { seconds: -5, nanoseconds: 123_456_789 };
+  const changed = await change(files, file, { mtime: time });
+  expect(changed).toMatchObject({ mtime: time, atime: file.atime, mode: file.mode });
+  expect(changed.ctime.seconds).toBe(files.now());
+  expect(await change(files, file, { atimeNow: true })).toMatchObject({
+    mtime: time,
+    atime: { seconds: files.now() },
+  });
+  expect(await change(files, file, { mode: S_IFDIR | 0o4711 })).toMatchObject({
+    mode: S_IFREG | 0o4711,
+    uid: 1000,
+  });
+  expect(await change(files, file, { uid: 7 })).toMatchObject({ uid: 7, gid: 100 });
+  expect(await change(files, file, {})).toMatchObject({ ctime: { seconds: files.now() } });
+  await expect(change(files, file, { size: FILE_BYTES_MAX + 1 })).rejects.toMatchObject({
+    code: 'EFBIG',
+  });
+});
+
+test('commit of inline data: size, allocated, version; beyond the limit refused', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const first = await commitTo(files, file, {
+    inlineWrites: [
+      { offset: 0, data: bytes('hello') },
+      { offset: 8, data: bytes('!') },
+    ],
+  });
+  expect(first).toMatchObject({ size: 9, allocated: 9 });
+  expect(first.dataVersion).toBeGreaterThan(file.dataVersion);
+  const content = () => files.commit.read((reader) => reader.inlineData.get(file.inode));
+  expect(content()?.toString()).toBe('hello\0\0\0!');
+  await expect(
+    commitTo(files, file, { inlineWrites: [{ offset: 16_384, data: bytes('x') }] }),
+  ).rejects.toMatchObject({ code: 'EINVAL' });
+  expect(await change(files, file, { size: 3 })).toMatchObject({ size: 3, allocated: 3 });
+  expect(await change(files, file, { size: 6 })).toMatchObject({ size: 6, allocated: 3 });
+  expect(content()?.toString()).toBe('hel');
+  expect(await change(files, file, { size: 0 })).toMatchObject({ size: 0, allocated: 0 });
+  expect(content()).toBeUndefined();
+});
+
+test('commit of chunks: lengths only grow; a chunk truncated away meanwhile is skipped', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const first = await addChunk(files, file, 0);
+  const second = await addChunk(files, file, 1);
+  const request = {
+    sizeAtLeast: CHUNK_BYTES + 100,
+    chunks: [
+      { index: 0, chunk: first, length: CHUNK_BYTES },
+      { index: 1, chunk: second, length: 100 },
+    ],
+  };
+  expect(await commitTo(files, file, request)).toMatchObject({
+    size: CHUNK_BYTES + 100,
+    allocated: CHUNK_BYTES + 100,
+  });
+  // Sent again.
+  expect(await commitTo(files, file, request)).toMatchObject({ allocated: CHUNK_BYTES + 100 });
+  expect(await change(files, file, { size: 10 })).toMatchObject({ size: 10, allocated: 10 });
+  files.commit.read((reader) => {
+    expect(reader.chunks.get(chunkId(first))).toMatchObject({ length: 10, trim: 1, refs: 1 });
+    expect(reader.chunks.get(chunkId(second))?.refs ?? 0).toBe(0);
+  });
+  const late = await commitTo(files, file, {
+    sizeAtLeast: 20,
+    chunks: [{ index: 1, chunk: second, length: 200 }],
+  });
+  expect(late).toMatchObject({ size: 20, allocated: 10 });
+  await expect(
+    commitTo(files, file, { inlineWrites: [{ offset: 0, data: bytes('x') }] }),
+  ).rejects.toMatchObject({ code: 'EAGAIN' });
+});
+
+test('moving inline data to chunks: refused after a foreign write, idempotent after its own', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const inline = await commitTo(files, file, { inlineWrites: [{ offset: 0, data: bytes('ab') }] });
+  const other = await commitTo(files, file, { inlineWrites: [{ offset: 0, data: bytes('cd') }] });
+  const chunk = await addChunk(files, file, 0);
+  const move = {
+    sizeAtLeast: 50_000,
+    chunks: [{ index: 0, chunk, length: 50_000 }],
+    movedFromInline: true,
+  };
+  await expect(
+    commitTo(files, file, { ...move, movedFromVersion: inline.dataVersion }),
+  ).rejects.toMatchObject({ code: 'EAGAIN' });
+  const ours = { ...move, movedFromVersion: other.dataVersion };
+  expect(await commitTo(files, file, ours)).toMatchObject({ size: 50_000, allocated: 50_000 });
+  expect(await commitTo(files, file, ours)).toMatchObject({ size: 50_000, allocated: 50_000 });
+  expect(files.commit.read((reader) => reader.inlineData.get(file.inode))).toBeUndefined();
+});
+
+test('commit: mtime is the writer’s; a file that is gone is ESTALE', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const mtime = { seconds: 9, nanoseconds: 8 };
+  const done = await commitTo(files, file, { mtime });
+  expect(done).toMatchObject({ mtime, dataVersion: file.dataVersion });
+  await expect(
+    commitTo(files, { ...file, inode: 12_345 as Inode['inode'] }, {}),
+  ).rejects.toMatchObject({ code: 'ESTALE' });
+});
+
+test('xattrs: create, replace, list, remove, with the errnos of xattr(7)', async () => {
+  await using files = await NamespaceFixture.create();
+  const { inode } = await files.make(ROOT, 'f');
+  const set = (name: string, value: Buffer, flags = 0) =>
+    files.code((scope) => setXattr(scope, { inode, name: bytes(name), value, flags }));
+  expect(await set('user.a', bytes('1'), 2)).toBe('ENODATA');
+  expect(await set('user.a', bytes('1'), 1)).toBe('ok');
+  expect(await set('user.a', bytes('1'), 1)).toBe('EEXIST');
+  expect(await set('user.a', Buffer.alloc(0), 2)).toBe('ok');
+  expect(await set('user.b', Buffer.alloc(65_537))).toBe('E2BIG');
+  expect(await set('user.b', Buffer.alloc(65_536))).toBe('ok');
+  expect(await set('x'.repeat(256), bytes(''))).toBe('ERANGE');
+  expect(await set('', bytes(''))).toBe('ERANGE');
+  files.commit.read((tx) => {
+    const get = (name: string) => getXattr({ tx }, { inode, name: bytes(name) });
+    expect(get('user.a')).toEqual(Buffer.alloc(0));
+    expect(() => get('user.c')).toThrow(expect.objectContaining({ code: 'ENODATA' }));
+    expect(listXattrs({ tx }, { inode }).map(String)).toEqual(['user.a', 'user.b']);
+  });
+  const remove = (name: string) =>
+    files.code((scope) => removeXattr(scope, { inode, name: bytes(name) }));
+  expect(await remove('user.a')).toBe('ok');
+  expect(await remove('user.a')).toBe('ENODATA');
+});
+
+test('set_replication: of a file, and of what is made in a directory from then on', async () => {
+  await using files = await NamespaceFixture.create();
+  const directory = await files.makeDirectory(ROOT, 'd');
+  const set = (inode: number, replication: number) =>
+    files.code((scope) => setReplication(scope, { inode, replication }));
+  expect(await set(directory.inode, 3)).toBe('ok');
+  const file = await files.make(directory.inode, 'f');
+  expect(file.replication).toBe(3);
+  const chunk = await addChunk(files, file, 0);
+  expect(await set(file.inode, 1)).toBe('ok');
+  expect(files.commit.read((reader) => reader.chunks.get(chunkId(chunk))?.copies)).toBe(1);
+  expect(await set(file.inode, 0)).toBe('EINVAL');
+  expect(await set(file.inode, 17)).toBe('EINVAL');
+});
