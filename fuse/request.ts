@@ -5,7 +5,9 @@
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
 import type { CallOptions, Caller } from '../client/types.js';
 
-export class KernelRequest implements Caller {
+export class KernelRequest implements Caller, CallOptions {
+  /** As options of a call that may be applied twice; mutations take `keyedOptions`. */
+  readonly key = undefined;
   /** Names of the request in order: of an entry, of the new entry, of a symlink or xattr. */
   names: Buffer[] = [];
   /** What follows arguments and names: the bytes of a WRITE, the value of a SETXATTR. */
@@ -42,8 +44,9 @@ export class KernelRequest implements Caller {
     return this.#controller.signal;
   }
 
+  /** The request itself: an answer from a cache then costs no AbortController. */
   get options(): CallOptions {
-    return { signal: this.signal };
+    return this;
   }
 
   /** For a mutation that must not be applied twice (docs/protocol.md, "exactly once"). */
