@@ -104,10 +104,11 @@ class Connection implements Outlet {
     const { log } = this.#dependencies;
     log.info({ peer: this.#stream.getPeer(), reason: reason.message }, 'client disconnected');
     this.#outbox.flush();
-    this.#onGone();
+    // The reason first: once the stream has ended, its status is sent as OK.
     if (!this.#stream.cancelled && !this.#stream.destroyed) {
       this.#stream.emit('error', toStatus(reason));
     }
+    this.#onGone();
   }
 
   #onGone(): void {
