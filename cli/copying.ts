@@ -12,6 +12,9 @@ export interface CopyArguments extends ClusterArguments {
   preserve: boolean;
 }
 
+/** As a source: what is piped in. */
+export const STANDARD_INPUT = '/dev/stdin';
+
 export const COPY_OPTIONS: Record<string, Options> = {
   recursive: {
     type: 'boolean',

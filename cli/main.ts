@@ -4,6 +4,7 @@ import './quiet-grpc.js';
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { STANDARD_INPUT } from './copying.js';
 import { datanodeCommand } from './commands/datanode.js';
 import { fsCommand } from './commands/fs.js';
 import { fsckCommand } from './commands/fsck.js';
@@ -64,6 +65,12 @@ async function run(argv: string[]): Promise<void> {
     .parseAsync();
 }
 
+/** yargs loses a lone '-' among arguments that repeat: `fs put - TARGET` names it for what it is. */
+function withStandardInput(argv: string[]): string[] {
+  if (argv[0] !== 'fs' || argv[1] !== 'put') return argv;
+  return argv.map((word) => (word === '-' ? STANDARD_INPUT : word));
+}
+
 /** What yargs found wrong with the command line, or what a command threw. */
 function asFailure(message: string | null, error: Error | undefined): Error {
   if (error && error.name !== 'YError') return error;
@@ -79,7 +86,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await run(hideBin(process.argv));
+  await run(withStandardInput(hideBin(process.argv)));
   process.exit(process.exitCode ?? 0);
 } catch (error) {
   const line = describeFailure(error);

@@ -2,7 +2,14 @@
 import { pipeline } from 'node:stream/promises';
 import type { CommandModule } from 'yargs';
 import { clusterPath, withFiles } from '../../connect.js';
-import { COPY_OPTIONS, copyAll, keepSlash, splitPaths, type CopyArguments } from '../../copying.js';
+import {
+  COPY_OPTIONS,
+  copyAll,
+  keepSlash,
+  splitPaths,
+  STANDARD_INPUT,
+  type CopyArguments,
+} from '../../copying.js';
 import type { Settings } from '../../settings.js';
 import { clusterSide, localSide } from '../../transfer.js';
 
@@ -26,7 +33,7 @@ export function putCommand(settings: Settings): CommandModule<object, CopyArgume
         const { sources, target: given } = splitPaths(options.paths);
         const side = clusterSide(files);
         const target = keepSlash(given, clusterPath(given));
-        if (sources.length === 1 && sources[0] === '-') {
+        if (sources.length === 1 && sources[0] === STANDARD_INPUT) {
           await pipeline(process.stdin, side.write(target, NEW_FILE_MODE));
         } else {
           await copyAll(localSide, side, { sources, target }, options);
