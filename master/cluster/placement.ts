@@ -64,13 +64,13 @@ export class Placement {
   }
 
   #room(node: DataNode): number {
-    return Math.max(0, node.capacity.bytesFree - node.bytesPlaced - this.#reserveBytes);
+    return Math.max(0, node.capacity.bytesFree - this.#reserveBytes);
   }
 
   /** Those with room for a whole chunk; where there is none, those with any room at all. */
   #withRoom(nodes: readonly DataNode[]): DataNode[] {
     const ample = nodes.filter((node) => this.#room(node) >= CHUNK_BYTES);
-    return ample.length > 0 ? ample : nodes.filter((node) => node.capacity.bytesFree > 0);
+    return ample.length > 0 ? ample : nodes.filter((node) => this.#room(node) > 0);
   }
 
   #choose(candidates: readonly DataNode[], taken: readonly DataNode[]): DataNode | undefined {
@@ -81,8 +81,8 @@ export class Placement {
   }
 
   #weighted(nodes: readonly DataNode[]): DataNode | undefined {
-    // A node whose room is all promised still takes part: its promises may come to little.
-    const weight = (node: DataNode) => Math.max(this.#room(node), 1);
+    // Most chunks stay far below their full size: promises weigh, but do not make a node full.
+    const weight = (node: DataNode) => Math.max(this.#room(node) - node.bytesPlaced, 1);
     const total = nodes.reduce((sum, node) => sum + weight(node), 0);
     let point = this.#random() * total;
     for (const node of nodes) {

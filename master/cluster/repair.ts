@@ -88,14 +88,21 @@ export class Repair {
   /** Copies under way are not waited for: nobody will write them down. */
   async stop(): Promise<void> {
     const stopped = this.#task.stop();
-    this.#slotFreed.resolve();
+    this.#nudge();
     await stopped;
   }
 
   /** Copies went missing, or a node can take some: begins again with the most endangered. */
   wake(): void {
     this.#isFromStart = true;
+    this.#nudge();
     this.#task.wake();
+  }
+
+  /** Whoever waits for a copy to be done looks again. */
+  #nudge(): void {
+    this.#slotFreed.resolve();
+    this.#slotFreed = deferred();
   }
 
   /** One walk over what misses copies. The more there was to walk over, the longer the pause. */
@@ -109,16 +116,15 @@ export class Repair {
       const page = await this.#dependencies.commit.submitRead((reader) =>
         reader.chunks.endangeredAfter(from, BACKGROUND_ROWS_PER_TRANSACTION_MAX),
       );
+      // Where a copy was waited for, whoever has had to wait for its nodes comes first.
+      if (!(await this.#startFrom(page))) continue;
       walked += page.length;
-      const isThrough = await this.#startFrom(page);
-      // A copy is done: whoever waited for its nodes comes first again.
-      if (!isThrough) return 0;
       cursor = page.at(-1);
     }
     return Math.min(REPAIR_RETRY_MS_MAX, Math.max(BACKGROUND_IDLE_MS, walked));
   }
 
-  /** False where it waited for a copy to be done, after which the walk begins anew. */
+  /** False where it waited for a copy to be done: the page is to be looked at again. */
   async #startFrom(page: readonly EndangeredChunk[]): Promise<boolean> {
     let isSomeoneBusy = false;
     for (const { id } of page) {
@@ -183,8 +189,7 @@ export class Repair {
       .finally(() => {
         watch.end();
         this.#running.delete(id);
-        this.#slotFreed.resolve();
-        this.#slotFreed = deferred();
+        this.#nudge();
       })
       .catch((error: unknown) => this.#log.error({ err: error }, 'a repair could not be ended'));
   }
@@ -206,6 +211,7 @@ export class Repair {
     const isKept = await commit.submit((tx) => this.#writeDown(tx, row, target.id, watch));
     if (isKept) {
       this.#log.info({ chunk: row.id, node: target.id }, 'copy made');
+      if (row.missing > 1) this.#task.wake();
       return;
     }
     link.tell({ $case: 'delete', value: { chunk: row.id, version: row.version } });

@@ -13,7 +13,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { deferred, sleep } from '../../../common/async.js';
-import type { Clock, Timer } from '../../../common/clock.js';
+import type { Clock, Timer, Timestamp } from '../../../common/clock.js';
 import { systemClock } from '../../../common/clock.js';
 import { ERRNO } from '../../../common/errno.js';
 import type { FsError } from '../../../common/errors.js';
@@ -44,7 +44,9 @@ export class ManualClock implements Clock {
   #nowMs = 1_000;
   readonly #timers = new Set<{ dueMs: number; callback: () => void }>();
 
-  now = systemClock.now;
+  now(): Timestamp {
+    return systemClock.now();
+  }
 
   monotonicMs(): number {
     return this.#nowMs;
