@@ -2,7 +2,7 @@
  * One connection to the master: opens the Session stream, says hello, waits for the welcome, and
  * hands frames both ways. Ends once; whoever owns it makes the next.
  */
-import { status, type ClientDuplexStream } from '@grpc/grpc-js';
+import { status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
 import { deferred, type Deferred } from '../common/async.js';
 import { FsError } from '../common/errors.js';
 import {
@@ -17,6 +17,7 @@ import {
   type SessionRequest,
   type Welcome,
 } from '../proto/control/generated/namespace.js';
+import { fromStatus } from '../proto/control/status.js';
 
 /** The master said no for a reason that trying again does not change (version, cluster). */
 export class SessionRefused extends FsError {
@@ -25,15 +26,6 @@ export class SessionRefused extends FsError {
     this.name = 'SessionRefused';
   }
 }
-
-/** Statuses with which a master refuses a client, as opposed to being away. */
-const REFUSALS: readonly number[] = [
-  status.FAILED_PRECONDITION,
-  status.INVALID_ARGUMENT,
-  status.PERMISSION_DENIED,
-  status.UNAUTHENTICATED,
-  status.UNIMPLEMENTED,
-];
 
 export interface StreamEvents {
   onReply(reply: SessionReply, stream: ControlStream): void;
@@ -56,10 +48,12 @@ export class ControlStream {
     this.#client = new NamespaceClient(address, channelCredentials(), CHANNEL_OPTIONS);
     this.#stream = this.#client.session();
     this.#stream.on('data', (reply: SessionReply) => this.#onData(reply));
-    this.#stream.on('error', (error) => this.#end(describe(error, address)));
-    this.#stream.on('end', () =>
-      this.#end(new FsError('ECONNRESET', { message: `${address} ended the session stream` })),
-    );
+    this.#stream.on('error', (error: ServiceError) => this.#end(describe(error, address)));
+    // A status other than OK comes as an error.
+    this.#stream.on('status', ({ code }) => {
+      if (code !== status.OK) return;
+      this.#end(new FsError('ECONNRESET', { message: `${address} ended the session stream` }));
+    });
     this.#stream.on('drain', () => this.#drained?.resolve());
   }
 
@@ -139,11 +133,10 @@ export class ControlStream {
   }
 }
 
-function describe(error: Error & { code?: number; details?: string }, address: string): FsError {
-  const details = error.details || error.message;
-  if (error.code !== undefined && REFUSALS.includes(error.code)) {
-    return new SessionRefused(details, error);
-  }
+function describe(error: ServiceError, address: string): FsError {
+  const failure = fromStatus(error);
+  const message = `master at ${address}: ${error.details || error.message}`;
+  if (failure.code === 'EPROTO') return new SessionRefused(message, error);
   const code = error.code === status.UNAVAILABLE ? 'ECONNREFUSED' : 'ECONNRESET';
-  return new FsError(code, { message: `master at ${address}: ${details}`, cause: error });
+  return new FsError(code, { message, cause: error });
 }

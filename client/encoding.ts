@@ -38,10 +38,11 @@ export function encodingOf(options: unknown): BufferEncoding | 'buffer' | undefi
       ? (options as { encoding?: BufferEncoding | 'buffer' | null }).encoding
       : options;
   if (encoding === undefined || encoding === null) return undefined;
-  if (encoding !== 'buffer' && !Buffer.isEncoding(encoding as string)) {
-    throw argumentError('ERR_INVALID_ARG_VALUE', `Unknown encoding: ${String(encoding)}`);
+  if (encoding === 'buffer') return encoding;
+  if (typeof encoding !== 'string' || !Buffer.isEncoding(encoding)) {
+    throw argumentError('ERR_INVALID_ARG_VALUE', "The argument 'encoding' is invalid");
   }
-  return encoding as BufferEncoding | 'buffer';
+  return encoding;
 }
 
 /** A name or path as the caller wants it: text (UTF-8 unless told otherwise) or bytes. */

@@ -272,7 +272,7 @@ export class CairnFs implements AsyncDisposable {
 
 function callOptions(options: unknown): files.FileCallOptions {
   if (typeof options === 'string') return { encoding: options as BufferEncoding };
-  return (options ?? {}) as files.FileCallOptions;
+  return options ?? {};
 }
 
 /** An aborted call ends at once, with Node's AbortError. */

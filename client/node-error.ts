@@ -14,12 +14,7 @@ const TOLD: readonly ErrnoName[] = [
 ];
 
 /** `error` as the call `syscall` on `path` would throw it. */
-export function nodeError(
-  error: unknown,
-  syscall: string,
-  path?: string | undefined,
-  dest?: string | undefined,
-): Error {
+export function nodeError(error: unknown, syscall: string, path?: string, dest?: string): Error {
   // Errors about arguments, and of the caller's own streams and signals, are theirs.
   const isErrno = error instanceof FsError || isSystemError(error);
   if (!isErrno && error instanceof Error) return error;
