@@ -3,7 +3,7 @@
  * server. Nothing is decided here.
  */
 import { statSync } from 'node:fs';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { FsError } from '../common/errors.js';
 import { INLINE_BYTES_MAX, REPLICATION_MAX } from '../common/limits.js';
@@ -66,6 +66,8 @@ const SHUTDOWN_MS = 500;
 export async function startMaster(options: MasterOptions): Promise<RunningMaster> {
   const { log, clock = systemClock } = options;
   checkOptions(options);
+  // What it would print comes to us as errors.
+  setLogVerbosity(logVerbosity.NONE);
   const opened = openDatabase(options.dataDirectory);
   const commit = new GroupCommit({ database: opened.database, log });
   const server = new Server(SERVER_OPTIONS);

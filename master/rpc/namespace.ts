@@ -154,6 +154,7 @@ class Connection implements Outlet {
       this.#reopen(session, hello);
       await chunkVerbs.reclaim(session.id, hello.chunks);
       if (this.#closed || session.ended) return;
+      sessions.reclaimed(session);
     }
     this.#send({ welcome: this.#welcome(entered, clock), results: [], recalls: [] });
     this.#session = session;

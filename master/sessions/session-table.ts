@@ -109,13 +109,24 @@ export class SessionTable {
     return this.#sessions.size;
   }
 
-  /** Resumes the session that `hello` names, or makes one. Throws ENFILE where there are too many. */
+  /**
+   * Resumes the session that `hello` names, or makes one; `reclaimed` is to follow. Throws ENFILE
+   * where there are too many.
+   */
   async enter(hello: Hello, outlet: Outlet): Promise<Entered> {
     const known = this.#sessions.get(sessionId(hello.session));
     if (known && sameSecret(known.row.secret, hello.secret)) return this.#resume(known, outlet);
     const session = await this.#create(hello);
     session.outlet = outlet;
     return { session, resumed: false, cachesLost: false };
+  }
+
+  /** A session from before a restart has said all that it holds. */
+  reclaimed(session: Session): void {
+    if (!session.awaited) return;
+    session.awaited = false;
+    this.#awaited -= 1;
+    this.#endGraceIfOver();
   }
 
   /** The session was heard: its lease begins anew. */
@@ -147,11 +158,8 @@ export class SessionTable {
   #resume(session: Session, outlet: Outlet): Entered {
     session.outlet?.close(new FsError('ECONNRESET', { message: 'the session goes on elsewhere' }));
     session.outlet = outlet;
-    const cachesLost = session.awaited;
-    if (session.awaited) this.#awaited -= 1;
-    session.awaited = false;
     this.heard(session);
-    return { session, resumed: true, cachesLost };
+    return { session, resumed: true, cachesLost: session.awaited };
   }
 
   async #create(hello: Hello): Promise<Session> {

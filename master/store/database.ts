@@ -36,7 +36,7 @@ export interface OpenedDatabase {
   readonly database: Database;
   readonly path: string;
   /** Also lets the next master in. */
-  close(): void;
+  readonly close: () => void;
 }
 
 /**

@@ -1,0 +1,167 @@
+import { expect, test } from 'vitest';
+import { SESSION_LEASE_MS } from '../../common/limits.js';
+import { ManualClock } from './manual-clock.js';
+import { MasterFixture, name, ROOT } from './master-fixture.js';
+import {
+  createRequest,
+  makeNodeRequest,
+  openRequest,
+  setAttributesRequest,
+  writeRequest,
+} from './requests.js';
+import { type SessionPeer } from './session-peer.js';
+
+const REGULAR = 0o100644;
+
+async function create(peer: SessionPeer, text: string, handle = 1): Promise<number> {
+  const opened = await peer.ask('create', createRequest(text, { handle }), 'opened');
+  return opened.attributes?.inode ?? 0;
+}
+
+async function inodesUsed(peer: SessionPeer): Promise<number> {
+  return (await peer.ask('statFs', {}, 'fsStatistics')).inodesUsed;
+}
+
+test('an unlinked open file lives until its last close, then is gone', async () => {
+  await using fixture = await MasterFixture.create();
+  const [a, b] = [await fixture.peer(), await fixture.peer()];
+  const inode = await create(a, 'f');
+  await b.ask('open', openRequest(inode), 'opened');
+  await a.call('unlink', { parent: ROOT, name: name('f') });
+  await a.call('release', { inode, handle: 1 });
+  expect((await b.ask('getAttributes', { inode }, 'attributes')).nlink).toBe(0);
+  await a.ask('commit', writeRequest(inode, 'still'), 'attributes');
+  await b.call('release', { inode, handle: 1 });
+  expect((await b.call('getAttributes', { inode })).errno).toBe(116);
+  expect(await inodesUsed(b)).toBe(1);
+});
+
+test('goodbye ends opens, and reclaims what only they kept', async () => {
+  await using fixture = await MasterFixture.create();
+  const [a, b] = [await fixture.peer(), await fixture.peer()];
+  const inode = await create(a, 'f');
+  await a.call('unlink', { parent: ROOT, name: name('f') });
+  expect(await inodesUsed(b)).toBe(2);
+  await a.goodbye();
+  await expect.poll(() => inodesUsed(b)).toBe(1);
+  expect((await b.call('getAttributes', { inode })).errno).toBe(116);
+});
+
+test('a session silent for a whole lease is over: nobody waits for it any more', async () => {
+  const clock = new ManualClock();
+  await using fixture = await MasterFixture.create({ clock });
+  const [a, b] = [await fixture.peer(), await fixture.peer()];
+  const inode = await create(a, 'f');
+  await a.call('release', { inode, handle: 1 });
+  await b.ask('getAttributes', { inode }, 'attributes');
+  b.autoAcknowledge = false;
+  const changing = a.call('setAttributes', setAttributesRequest(inode, { mode: 0o600 }));
+  await b.recalled(1);
+  clock.advance(SESSION_LEASE_MS - 1000);
+  await a.call('statFs', {});
+  clock.advance(2000);
+  expect((await changing).errno).toBe(0);
+  await b.ended;
+  const { session, secret } = b.welcome;
+  const again = await fixture.peer({ session, secret });
+  expect(again.welcome.resumed).toBe(false);
+  expect(again.welcome.session).not.toBe(session);
+});
+
+test('a wrong secret does not resume a session', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer();
+  const stranger = await fixture.peer({ session: a.welcome.session, secret: 'guessed' });
+  expect(stranger.welcome).toMatchObject({ resumed: false });
+  expect(stranger.welcome.session).not.toBe(a.welcome.session);
+});
+
+test('an operation sent again with its key is not applied again', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer();
+  const first = await a.ask('makeNode', makeNodeRequest('f', REGULAR), 'attributes', 77);
+  const again = await a.ask('makeNode', makeNodeRequest('f', REGULAR), 'attributes', 77);
+  expect(again).toEqual(first);
+  const { session, secret } = a.welcome;
+  a.disconnect();
+  const b = await fixture.peer({ session, secret });
+  expect((await b.call('unlink', { parent: ROOT, name: name('f') }, 78)).errno).toBe(0);
+  expect((await b.call('unlink', { parent: ROOT, name: name('f') }, 78)).errno).toBe(0);
+  expect((await b.call('unlink', { parent: ROOT, name: name('f') }, 79)).errno).toBe(2);
+  // A key is its session's own.
+  const c = await fixture.peer();
+  expect((await c.call('unlink', { parent: ROOT, name: name('f') }, 78)).errno).toBe(2);
+});
+
+test('answers of the last keys are kept, those of older ones pruned', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer();
+  const made = [];
+  for (let key = 1; key <= 2600; key++) {
+    made.push(a.operation('makeNode', makeNodeRequest(`f${key}`, REGULAR), key));
+  }
+  for (let at = 0; at < made.length; at += 200) await a.batch(made.slice(at, at + 200));
+  expect((await a.call('makeNode', makeNodeRequest('f2600', REGULAR), 2600)).errno).toBe(0);
+  expect((await a.call('makeNode', makeNodeRequest('f600', REGULAR), 600)).errno).toBe(0);
+  expect((await a.call('makeNode', makeNodeRequest('f1', REGULAR), 1)).errno).toBe(17);
+});
+
+test('restart: sessions, opens, keys and unlinked open files go on', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer();
+  const inode = await create(a, 'f', 5);
+  await a.call('unlink', { parent: ROOT, name: name('f') }, 1);
+  await a.ask('commit', writeRequest(inode, 'kept'), 'attributes');
+  const { session, secret } = a.welcome;
+  await fixture.stop();
+  await fixture.start();
+  const handles = [{ handle: 5, inode, read: true, write: true }];
+  const other = await fixture.peer();
+  const b = await fixture.peer({ session, secret, handles });
+  expect(b.welcome).toMatchObject({ resumed: true, cachesLost: true, handles });
+  expect((await b.call('unlink', { parent: ROOT, name: name('f') }, 1)).errno).toBe(0);
+  expect(await b.ask('getAttributes', { inode }, 'attributes')).toMatchObject({ size: 4 });
+  await b.call('release', { inode, handle: 5 });
+  await expect.poll(() => inodesUsed(other)).toBe(1);
+});
+
+test('restart: a session that does not come back is given up after the grace', async () => {
+  const clock = new ManualClock();
+  await using fixture = await MasterFixture.create({ clock });
+  const a = await fixture.peer();
+  const inode = await create(a, 'f');
+  await a.call('unlink', { parent: ROOT, name: name('f') });
+  await fixture.stop();
+  await fixture.start();
+  const b = await fixture.peer();
+  expect(await b.ask('getAttributes', { inode }, 'attributes')).toMatchObject({ nlink: 0 });
+  // A name that goes while somebody may still come back for the file does not take it along.
+  const second = await create(b, 'g');
+  await b.call('release', { inode: second, handle: 1 });
+  await b.call('unlink', { parent: ROOT, name: name('g') });
+  expect(await inodesUsed(b)).toBe(3);
+  for (let passed = 0; passed < 22_000; passed += 2000) {
+    await b.call('statFs', {});
+    clock.advance(2000);
+  }
+  await expect.poll(() => inodesUsed(b)).toBe(1);
+});
+
+test('a replaced worker learns from the welcome what its session has open', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer({ kind: 'mount' });
+  const inode = await create(a, 'f', 1234);
+  const { session, secret } = a.welcome;
+  a.disconnect();
+  const worker = await fixture.peer({ kind: 'mount', session, secret });
+  expect(worker.welcome.handles).toEqual([{ handle: 1234, inode, read: true, write: true }]);
+});
+
+test('a second connection of a session takes it over', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer();
+  const { session, secret } = a.welcome;
+  const b = await fixture.peer({ session, secret });
+  expect(await a.ended).toBeDefined();
+  expect((await b.call('statFs', {})).errno).toBe(0);
+});
