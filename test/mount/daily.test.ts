@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pLimit from 'p-limit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { shell } from '../support/run.js';
@@ -62,10 +63,10 @@ P
     getfattr -n user.none f 2>&1 | tail -1; setfattr -n trusted.t -v 1 f; getfattr -m - f | sort`,
   'directories: nested, not empty, removed while being current': `
     mkdir -p a/b/c/d; rmdir a/b 2>/dev/null || echo refused; find a | sort; stat -c %h a a/b
-    cd a/b/c/d; rmdir ../d; ls 2>&1; cd ../../../..; rm -r a; ls`,
+    cd a/b/c/d; rmdir ../d; cd ..; ls -A; cd ../../..; rm -r a; ls -A`,
   'symbolic links: relative, dangling, a loop': `
     mkdir d; echo x > d/f; ln -s d/f l; cat l; ln -s nowhere dangling; cat dangling 2>/dev/null || echo dangling
-    ln -s loop loop; cat loop 2>&1 | grep -o 'Too many.*'; readlink loop`,
+    ln -s loop loop; (cat loop 2>&1 || true) | grep -o 'Too many.*'; readlink loop`,
   'exclusive creation and O_TRUNC': `
     echo content > f; set -o noclobber; (echo x > f) 2>/dev/null || echo refused; set +o noclobber
     python3 -c 'import os; os.close(os.open("f", os.O_WRONLY|os.O_TRUNC)); print(os.stat("f").st_size)'`,
@@ -114,30 +115,35 @@ describe('on a mount as on the host', () => {
     expect(output).toBe('5368709124\ntail 00 00 00 00\n');
   });
 
-  test('a directory of 100,000 entries: every one listed once, found, removed', async () => {
+  test('a directory of 100,000 entries: each listed once, also while others come and go', async () => {
+    const cairn = await cluster.connect();
+    await cairn.mkdir('/many');
+    const one = pLimit(256);
+    const numbers = Array.from({ length: 100_000 }, (_, number) => number);
+    await Promise.all(numbers.map((n) => one(() => cairn.writeFile(`/many/file-${n}`, ''))));
     const output = await shell(
-      `cd ${mountpoint}; mkdir many; cd many
+      `cd ${mountpoint}/many
        python3 - <<'P'
 import os
-for i in range(100000): os.mknod(f'file-{i}')
 names = os.listdir('.')
 print(len(names), len(set(names)))
-print(sum(1 for e in os.scandir('.') if e.is_file()))
 os.stat('file-99999'); os.stat('file-0')
-# Half of them go while the listing is under way; those that stay are seen exactly once.
+# While the listing is under way some go and others come: those that stay are seen exactly once.
 seen = []
-with os.scandir('.') as it:
-    for n, e in enumerate(it):
-        seen.append(e.name)
-        if n == 1000:
-            for i in range(0, 100000, 2): os.unlink(f'file-{i}')
-stay = [n for n in seen if int(n[5:]) % 2]
-print(len(stay), len(set(stay)), len(os.listdir('.')))
-P
-       cd ..; rm -r many`,
-      { timeoutMs: 170_000 },
+with os.scandir('.') as entries:
+    for count, entry in enumerate(entries):
+        seen.append(entry.name)
+        if count == 1000:
+            for i in range(0, 100000, 50): os.unlink(f'file-{i}')
+            for i in range(1000): os.mknod(f'new-{i}')
+stayed = [n for n in seen if n.startswith('file-') and int(n[5:]) % 50]
+print(len(stayed), len(set(stayed)), len(os.listdir('.')))
+P`,
+      { timeoutMs: 120_000 },
     );
-    expect(output).toBe('100000 100000\n100000\n50000 50000 50000\n');
+    expect(output).toBe('100000 100000\n98000 98000 99000\n');
+    await cairn.rm('/many', { recursive: true });
+    expect(await shell(`ls ${mountpoint} | grep many || echo gone`)).toBe('gone\n');
   });
 
   test('df shows the cluster; statfs has room', async () => {
