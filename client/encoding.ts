@@ -1,5 +1,6 @@
 /** What callers of the library pass and get: paths, names, data and times as Node has them. */
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { timestampFromMs, type Timestamp } from '../common/clock.js';
 import { argumentError } from './node-error.js';
 
@@ -21,7 +22,7 @@ export function pathBytes(path: unknown): Buffer {
   }
   if (bytes.includes(0)) {
     const message = "The argument 'path' must be a string, Uint8Array, or URL without null bytes.";
-    throw argumentError('ERR_INVALID_ARG_VALUE', message);
+    throw argumentError('ERR_INVALID_ARG_VALUE', `${message} Received ${inspect(path)}`);
   }
   return bytes;
 }

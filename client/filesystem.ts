@@ -278,6 +278,8 @@ function callOptions(options: unknown): files.FileCallOptions {
 /** An aborted call ends at once, with Node's AbortError. */
 async function withSignal<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
+  // Nobody waits for what goes on after an abort.
+  work.catch(() => undefined);
   try {
     return await abortable(work, signal);
   } catch (error) {

@@ -6,6 +6,7 @@ import { FsError, toFsError } from '../common/errors.js';
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
 import type { Opened, Recall } from '../proto/control/generated/namespace.js';
 import type { Metadata } from './metadata.js';
+import { Mutations } from './mutations.js';
 import type { OpenFiles } from './open-files.js';
 import type { OpenFlags } from './open-file.js';
 import type { Verb } from './operation-queue.js';
@@ -28,13 +29,16 @@ const S_IFLNK = 0o120000;
 const NO_BYTES = Buffer.alloc(0);
 
 export class InodeClient implements Inodes {
-  #listeners: ((invalidation: Invalidation) => Promise<void>)[] = [];
+  readonly #changes: Mutations;
+  readonly #listeners: ((invalidation: Invalidation) => Promise<void>)[] = [];
 
   constructor(
     private readonly session: Session,
     private readonly metadata: Metadata,
     private readonly files: OpenFiles,
-  ) {}
+  ) {
+    this.#changes = new Mutations(session, metadata);
+  }
 
   async lookup(parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes> {
     const known = this.metadata.name(parent, name);
@@ -85,7 +89,7 @@ export class InodeClient implements Inodes {
         mtimeNow: mtime === 'now',
       },
     };
-    const attributes = await this.#change(inode, verb, moment, options);
+    const attributes = await this.#changes.change(inode, verb, moment, options);
     if (size !== undefined) this.files.get(inode)?.resized(attributes);
     return this.#merge(attributes);
   }
@@ -97,7 +101,7 @@ export class InodeClient implements Inodes {
     caller: Caller,
     options?: CallOptions & { rdev?: number },
   ): Promise<Attributes> {
-    return this.#make(parent, name, mode, caller, options?.rdev ?? 0, NO_BYTES, options);
+    return this.#changes.make(parent, name, mode, caller, options?.rdev ?? 0, NO_BYTES, options);
   }
 
   async symlink(
@@ -108,7 +112,7 @@ export class InodeClient implements Inodes {
     options?: CallOptions,
   ): Promise<Attributes> {
     const mode = S_IFLNK | 0o777;
-    const attributes = await this.#make(parent, name, mode, caller, 0, target, options);
+    const attributes = await this.#changes.make(parent, name, mode, caller, 0, target, options);
     this.metadata.rememberTarget(attributes.inode, target);
     return attributes;
   }
@@ -120,16 +124,16 @@ export class InodeClient implements Inodes {
     options?: CallOptions,
   ): Promise<Attributes> {
     const verb: Verb = { $case: 'link', value: { inode, parent, name } };
-    return this.#named(parent, name, inode, verb, options);
+    return this.#merge(await this.#changes.named(parent, name, inode, verb, options));
   }
 
   async unlink(parent: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
-    await this.#remove(parent, name, { $case: 'unlink', value: { parent, name } }, options);
+    await this.#changes.remove(parent, name, { $case: 'unlink', value: { parent, name } }, options);
   }
 
   async removeDirectory(parent: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
     const verb: Verb = { $case: 'removeDirectory', value: { parent, name } };
-    await this.#remove(parent, name, verb, options);
+    await this.#changes.remove(parent, name, verb, options);
   }
 
   async rename(
@@ -144,7 +148,7 @@ export class InodeClient implements Inodes {
     const replaced = this.metadata.name(newParent, newName);
     const moment = this.metadata.moment();
     try {
-      await this.#keyed(
+      await this.#changes.keyed(
         { $case: 'rename', value: { parent, name, newParent, newName, flags } },
         options,
       );
@@ -224,7 +228,7 @@ export class InodeClient implements Inodes {
     const create = { parent, name, mode, caller, handle, read, write, exclusive, truncate };
     let opened: Opened;
     try {
-      const value = await this.#keyed({ $case: 'create', value: create }, options);
+      const value = await this.#changes.keyed({ $case: 'create', value: create }, options);
       opened = expectValue(value, 'opened');
     } catch (error) {
       this.metadata.touchName(parent, name);
@@ -268,7 +272,10 @@ export class InodeClient implements Inodes {
     options?: CallOptions,
   ): Promise<void> {
     try {
-      await this.#keyed({ $case: 'setXattr', value: { inode, name, value, flags } }, options);
+      await this.#changes.keyed(
+        { $case: 'setXattr', value: { inode, name, value, flags } },
+        options,
+      );
     } finally {
       this.metadata.touchInode(inode);
     }
@@ -281,7 +288,7 @@ export class InodeClient implements Inodes {
 
   async removeXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
     try {
-      await this.#keyed({ $case: 'removeXattr', value: { inode, name } }, options);
+      await this.#changes.keyed({ $case: 'removeXattr', value: { inode, name } }, options);
     } finally {
       this.metadata.touchInode(inode);
     }
@@ -300,7 +307,7 @@ export class InodeClient implements Inodes {
   ): Promise<Attributes> {
     const moment = this.metadata.moment();
     const verb: Verb = { $case: 'setReplication', value: { inode, replication } };
-    return this.#merge(await this.#change(inode, verb, moment, options));
+    return this.#merge(await this.#changes.change(inode, verb, moment, options));
   }
 
   cacheMs(inode: InodeId): number {
@@ -324,79 +331,6 @@ export class InodeClient implements Inodes {
   /** Tells those above that something they may hold is no longer true. */
   async invalidate(invalidation: Invalidation): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener(invalidation)));
-  }
-
-  async #make(
-    parent: InodeId,
-    name: Buffer,
-    mode: number,
-    caller: Caller,
-    rdev: number,
-    target: Buffer,
-    options: CallOptions | undefined,
-  ): Promise<Attributes> {
-    const value = { parent, name, mode, caller, rdev, target };
-    return this.#named(parent, name, undefined, { $case: 'makeNode', value }, options);
-  }
-
-  /** A mutation after which `name` leads to what it answers with. */
-  async #named(
-    parent: InodeId,
-    name: Buffer,
-    inode: InodeId | undefined,
-    verb: Verb,
-    options: CallOptions | undefined,
-  ): Promise<Attributes> {
-    const moment = this.metadata.moment();
-    try {
-      const attributes = attributesFrom(
-        expectValue(await this.#keyed(verb, options), 'attributes'),
-      );
-      this.metadata.settleAttributes(attributes, moment);
-      this.metadata.settleName(parent, name, attributes.inode, moment);
-      return this.#merge(attributes);
-    } catch (error) {
-      this.metadata.touchName(parent, name);
-      if (inode !== undefined) this.metadata.touchInode(inode);
-      throw error;
-    }
-  }
-
-  async #remove(
-    parent: InodeId,
-    name: Buffer,
-    verb: Verb,
-    options: CallOptions | undefined,
-  ): Promise<void> {
-    const removed = this.metadata.name(parent, name);
-    const moment = this.metadata.moment();
-    try {
-      await this.#keyed(verb, options);
-      this.metadata.settleName(parent, name, 0, moment);
-    } catch (error) {
-      this.metadata.touchName(parent, name);
-      throw error;
-    } finally {
-      if (removed) this.metadata.touchInode(removed);
-    }
-  }
-
-  /** A change of one inode that answers with its attributes. */
-  async #change(
-    inode: InodeId,
-    verb: Verb,
-    moment: number,
-    options: CallOptions | undefined,
-  ): Promise<Attributes> {
-    try {
-      const value = await this.#call(verb, options);
-      const attributes = attributesFrom(expectValue(value, 'attributes'));
-      this.metadata.settleAttributes(attributes, moment);
-      return attributes;
-    } catch (error) {
-      this.metadata.touchInode(inode);
-      throw error;
-    }
   }
 
   #opened(
@@ -435,10 +369,5 @@ export class InodeClient implements Inodes {
 
   #call(verb: Verb, options: CallOptions | undefined) {
     return this.session.call(verb, { signal: options?.signal });
-  }
-
-  #keyed(verb: Verb, options: CallOptions | undefined) {
-    const key = options?.key ?? this.session.mint();
-    return this.session.call(verb, { key, signal: options?.signal });
   }
 }

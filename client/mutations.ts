@@ -1,0 +1,95 @@
+/**
+ * Mutations of the namespace: each sent under a key, so that it is applied once, and what it
+ * changed forgotten or learned when it is answered, also with an error.
+ */
+import type { InodeId } from '../common/ids.js';
+import type { Result } from '../proto/control/generated/namespace.js';
+import type { Metadata } from './metadata.js';
+import type { Verb } from './operation-queue.js';
+import type { Session } from './session.js';
+import type { Attributes, CallOptions, Caller } from './types.js';
+import { attributesFrom, expectValue } from './wire.js';
+
+export class Mutations {
+  constructor(
+    private readonly session: Session,
+    private readonly metadata: Metadata,
+  ) {}
+
+  /** Sent again after a break it is not applied again. */
+  keyed(verb: Verb, options: CallOptions | undefined): Promise<Result['value']> {
+    const key = options?.key ?? this.session.mint();
+    return this.session.call(verb, { key, signal: options?.signal });
+  }
+
+  async make(
+    parent: InodeId,
+    name: Buffer,
+    mode: number,
+    caller: Caller,
+    rdev: number,
+    target: Buffer,
+    options: CallOptions | undefined,
+  ): Promise<Attributes> {
+    const value = { parent, name, mode, caller, rdev, target };
+    return this.named(parent, name, undefined, { $case: 'makeNode', value }, options);
+  }
+
+  /** A mutation after which `name` leads to what it answers with. */
+  async named(
+    parent: InodeId,
+    name: Buffer,
+    inode: InodeId | undefined,
+    verb: Verb,
+    options: CallOptions | undefined,
+  ): Promise<Attributes> {
+    const moment = this.metadata.moment();
+    try {
+      const attributes = attributesFrom(expectValue(await this.keyed(verb, options), 'attributes'));
+      this.metadata.settleAttributes(attributes, moment);
+      this.metadata.settleName(parent, name, attributes.inode, moment);
+      return attributes;
+    } catch (error) {
+      this.metadata.touchName(parent, name);
+      if (inode !== undefined) this.metadata.touchInode(inode);
+      throw error;
+    }
+  }
+
+  async remove(
+    parent: InodeId,
+    name: Buffer,
+    verb: Verb,
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    const removed = this.metadata.name(parent, name);
+    const moment = this.metadata.moment();
+    try {
+      await this.keyed(verb, options);
+      this.metadata.settleName(parent, name, 0, moment);
+    } catch (error) {
+      this.metadata.touchName(parent, name);
+      throw error;
+    } finally {
+      if (removed) this.metadata.touchInode(removed);
+    }
+  }
+
+  /** A change of one inode that answers with its attributes. */
+  async change(
+    inode: InodeId,
+    verb: Verb,
+    moment: number,
+    options: CallOptions | undefined,
+  ): Promise<Attributes> {
+    try {
+      const value = await this.session.call(verb, { signal: options?.signal });
+      const attributes = attributesFrom(expectValue(value, 'attributes'));
+      this.metadata.settleAttributes(attributes, moment);
+      return attributes;
+    } catch (error) {
+      this.metadata.touchInode(inode);
+      throw error;
+    }
+  }
+}
