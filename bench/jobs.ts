@@ -69,16 +69,35 @@ function sequentialRead({ path }: JobArguments): Job {
   };
 }
 
+/**
+ * Block numbers far from each other, none a second time before all were given (as fio does): a
+ * file that fits into memory would else be read from there after a while.
+ */
+function everyBlockOnce(blocks: number): () => number {
+  let stride = Math.max(1, randomInt(Math.ceil(blocks / 3), Math.max(2, blocks)));
+  while (greatestCommonDivisor(stride, blocks) !== 1) stride += 1;
+  let current = randomInt(blocks);
+  return () => {
+    current = (current + stride) % blocks;
+    return current;
+  };
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
 function randomRead({ path, seconds }: JobArguments): Job {
   return (go) => {
     const block = Buffer.allocUnsafe(SMALL_BYTES);
     return timed(go, () => {
       const file = fs.openSync(path, 'r');
       const blocks = Math.floor(fs.fstatSync(file).size / SMALL_BYTES);
+      const nextBlock = everyBlockOnce(blocks);
       const end = performance.now() + seconds * 1000;
       let operations = 0;
       while (performance.now() < end) {
-        fs.readSync(file, block, 0, SMALL_BYTES, randomInt(blocks) * SMALL_BYTES);
+        fs.readSync(file, block, 0, SMALL_BYTES, nextBlock() * SMALL_BYTES);
         operations += 1;
       }
       fs.closeSync(file);
