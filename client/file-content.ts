@@ -54,7 +54,7 @@ export class FileContent {
 
   /** Makes sure that what is known is true; asks the master where it may not be. */
   async current(): Promise<void> {
-    while (!this.#isCurrent || !this.session.lease.isValid()) await this.refresh();
+    if (!this.isCurrent) await this.refresh();
   }
 
   get isCurrent(): boolean {
@@ -129,10 +129,10 @@ export class FileContent {
     const epoch = this.#epoch;
     const layout = await this.#ask(0, 64);
     const hasChunks = layout.chunks.length > 0 || this.attributes.allocated > 0;
-    if (epoch !== this.#epoch) return;
     this.layout.drop();
     this.#store(layout.inline, hasChunks);
-    this.#isCurrent = true;
+    // Called back meanwhile: good for who asked, as it was asked then, and for nobody later.
+    this.#isCurrent = epoch === this.#epoch;
   }
 
   async #ask(firstIndex: number, count: number) {

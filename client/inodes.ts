@@ -202,7 +202,7 @@ export class InodeClient implements Inodes {
   async open(inode: InodeId, options: OpenOptions): Promise<OpenFile> {
     const handle = options.handle ?? handleId(this.session.mint());
     const truncate = options.truncate ?? false;
-    if (truncate) await this.files.get(inode)?.behind.discard();
+    if (truncate) await this.files.get(inode)?.flushInBackground();
     const moment = this.metadata.moment();
     const epoch = this.files.epoch(inode);
     const { read, write } = options;
@@ -221,7 +221,7 @@ export class InodeClient implements Inodes {
     const handle = options.handle ?? handleId(this.session.mint());
     const known = this.metadata.name(parent, name);
     const truncate = options.truncate ?? false;
-    if (known && truncate) await this.files.get(known)?.behind.discard();
+    if (known && truncate) await this.files.get(known)?.flushInBackground();
     const moment = this.metadata.moment();
     const epoch = known ? this.files.epoch(known) : 0;
     const { read, write, exclusive = false } = options;

@@ -185,18 +185,30 @@ export class SharedFile {
 
   async #takePart(offset: number, data: Buffer, signal?: AbortSignal): Promise<void> {
     if (data.length === 0) return;
-    const { budget, journal, session } = this.environment;
+    const { budget, session } = this.environment;
     while (this.behind.isFull) await interruptible(this.behind.progress(), signal);
-    await budget.take(data.length, signal);
-    let sequence = journal.append(this.inode, offset, data);
-    while (sequence === undefined) {
-      // The journal is full of what is not committed yet.
-      budget.give(data.length);
-      await interruptible(this.environment.budget.relieve(), signal);
+    for (;;) {
       await budget.take(data.length, signal);
-      sequence = journal.append(this.inode, offset, data);
+      const sequence = this.#journal(offset, data);
+      if (sequence !== undefined) {
+        this.behind.accept(offset, data, sequence, session.masterNow());
+        return;
+      }
+      // The journal is full of what is not committed yet.
+      await interruptible(budget.relieve(), signal);
     }
-    this.behind.accept(offset, data, sequence, session.masterNow());
+  }
+
+  /** The write's sequence; gives its budget back where the journal does not take it. */
+  #journal(offset: number, data: Buffer): number | undefined {
+    const { budget, journal } = this.environment;
+    let sequence: number | undefined;
+    try {
+      sequence = journal.append(this.inode, offset, data);
+      return sequence;
+    } finally {
+      if (sequence === undefined) budget.give(data.length);
+    }
   }
 
   /** Takes in a write that the journal still has from a worker before this one. */
