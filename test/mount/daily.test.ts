@@ -60,7 +60,7 @@ P
   'extended attributes': `
     echo x > f; setfattr -n user.a -v one f; setfattr -n user.b -v two f
     getfattr -d f | sort; setfattr -x user.a f; getfattr -d f
-    getfattr -n user.none f 2>&1 | tail -1; setfattr -n trusted.t -v 1 f; getfattr -m - f | sort`,
+    (getfattr -n user.none f 2>&1 || true) | tail -1; setfattr -n trusted.t -v 1 f; getfattr -m - f | sort`,
   'directories: nested, not empty, removed while being current': `
     mkdir -p a/b/c/d; rmdir a/b 2>/dev/null || echo refused; find a | sort; stat -c %h a a/b
     cd a/b/c/d; rmdir ../d; cd ..; ls -A; cd ../../..; rm -r a; ls -A`,
