@@ -78,11 +78,11 @@ export async function openClient(options: ClientOptions): Promise<Client> {
       }
     },
   });
+  const unflushed = options.journal?.recover() ?? [];
   if (options.resume && session.welcome.resumed) {
-    const unflushed = options.journal?.recover() ?? [];
     await files.takeOver(session.welcome.handles);
-    await replay(files, unflushed, log);
   }
+  await replay(files, unflushed, options.journal, log);
   const ticker = setInterval(() => files.tick(), TICK_MS);
   ticker.unref();
 
@@ -109,7 +109,12 @@ export async function openClient(options: ClientOptions): Promise<Client> {
 }
 
 /** Writes that a dead worker had accepted and not flushed are flushed now, in order. */
-async function replay(files: OpenFiles, writes: readonly JournalWrite[], log: Logger) {
+async function replay(
+  files: OpenFiles,
+  writes: readonly JournalWrite[],
+  journal: WriteJournal | undefined,
+  log: Logger,
+): Promise<void> {
   if (writes.length > 0) log.info({ writes: writes.length }, 'replaying the write journal');
   const touched = new Set<number>();
   for (const { inode, offset, data, sequence } of writes) {
@@ -119,6 +124,7 @@ async function replay(files: OpenFiles, writes: readonly JournalWrite[], log: Lo
       touched.add(inode);
     } else {
       log.error({ inode, offset, bytes: data.length }, 'a journaled write has no open file');
+      journal?.flushed(inode, sequence);
     }
   }
   for (const inode of touched) await files.get(inodeId(inode))?.flushInBackground();

@@ -33,7 +33,6 @@ describe('a worker that dies', () => {
     const proxy = await FaultyProxy.start({ host, port: Number(port) });
     try {
       const journal = new FileWriteJournal(fd, JOURNAL_FILE_BYTES);
-      journal.recover();
       const dead = await openClient({ master: proxy.address, kind: 'mount', journal });
       const handle = handleId(4242);
       const name = Buffer.from('worker');
