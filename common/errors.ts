@@ -23,7 +23,12 @@ export class FsError extends Error {
   readonly dest?: string;
 
   constructor(code: ErrnoName, details: FsErrorDetails = {}) {
+    // Expected faults are many (each lookup of a missing name is one) and a stack trace is most of
+    // their cost; where one matters it is the cause's.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(describe(code, details), details.cause === undefined ? {} : { cause: details.cause });
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'FsError';
     this.code = code;
     this.errno = -ERRNO[code];
