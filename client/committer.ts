@@ -217,6 +217,7 @@ export class Committer {
         mtime,
         movedFromInline: movedFrom !== undefined,
         movedFromVersion: movedFrom ?? 0,
+        durable: false,
       });
       this.#movingFrom = undefined;
       content.chunksCommitted(attributes);
@@ -282,6 +283,7 @@ export class Committer {
         inlineWrites: [],
         movedFromInline: false,
         movedFromVersion: 0,
+        durable: false,
         ...commit,
       },
     });

@@ -38,6 +38,7 @@ function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>)
       inlineWrites: [],
       movedFromInline: false,
       movedFromVersion: 0,
+      durable: false,
       ...fields,
     }),
   );

@@ -56,5 +56,6 @@ export function writeRequest(inode: number, text: string): Commit {
     inlineWrites: [{ offset: 0, data: Buffer.from(text) }],
     movedFromInline: false,
     movedFromVersion: 0,
+    durable: false,
   };
 }

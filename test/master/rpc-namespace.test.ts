@@ -32,6 +32,7 @@ test('a small file: made, written, listed, read and removed over the stream', as
       inlineWrites: [{ offset: 0, data: name('hello') }],
       movedFromInline: false,
       movedFromVersion: 0,
+      durable: false,
     },
     'attributes',
   );
