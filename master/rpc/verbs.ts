@@ -14,6 +14,7 @@ import { readDirectory } from '../namespace/directory.js';
 import { link } from '../namespace/link.js';
 import { lookup, readLink } from '../namespace/lookup.js';
 import { makeNode } from '../namespace/make-node.js';
+import { isDirectory } from '../namespace/mode.js';
 import { open } from '../namespace/open.js';
 import { freeInode } from '../namespace/reclaim.js';
 import { rename } from '../namespace/rename.js';
@@ -91,6 +92,8 @@ const TABLE: Table = {
   makeNode: write('makeNode', (call, request) => {
     const made = makeNode(call.scope, request);
     call.tell(inodeId(request.parent), NAMES, request.name);
+    // Of a new directory its maker knows all names: there are none.
+    if (isDirectory(made.mode)) call.tell(made.inode, NAMES);
     return tellAttributes(call, made);
   }),
   link: write('link', (call, request) => {
