@@ -1,7 +1,8 @@
 /**
  * Replicas that somebody found bad: a reader, or the datanode itself. The node reads and checks
  * the whole replica; a bad one is taken out and deleted, and repair makes it again from a good
- * one. Never the last: it stays, and is read as far as it can be.
+ * one. Where no other replica is good from end to end it stays, and is read as far as it can be:
+ * its good blocks may be the only ones.
  *
  * One check of a replica at a time, a bounded number at once; reports beyond the queue's bound
  * are dropped (whoever reads the bad block next reports it again).
@@ -98,11 +99,32 @@ export class DamageDesk {
       this.#log.info({ chunk, node, errno: done.errno }, 'replica checked: nothing wrong');
       return;
     }
+    // A replica that does not exist has no good blocks to keep.
+    if (done.errno !== ERRNO.ENOENT && !(await this.#hasGoodBeside(node, value))) {
+      this.#log.error(
+        { chunk, node, badBlocks: done.badBlocks },
+        'damaged, as is every other copy',
+      );
+      return;
+    }
     const verdict = await this.#commit.submit((tx) => this.#takeOut(tx, chunk, version, node));
     this.#log.warn({ chunk, node, verdict, badBlocks: done.badBlocks }, 'replica is damaged');
     if (verdict !== 'removed') return;
     link.tell({ $case: 'delete', value });
     this.#onMissing();
+  }
+
+  /** Does a node other than `node` hold a replica whose every block is good? */
+  async #hasGoodBeside(node: NodeId, value: { chunk: ChunkId; version: number }): Promise<boolean> {
+    for (const id of this.#commit.read((reader) => reader.replicas.of(value.chunk))) {
+      const link = id === node ? undefined : this.#nodes.get(id)?.link;
+      if (!link) continue;
+      const answer = await link
+        .ask({ $case: 'verify', value }, LONG_ORDER_TIMEOUT_MS)
+        .catch(() => undefined);
+      if (answer?.errno === 0 && answer.badBlocks === 0) return true;
+    }
+    return false;
   }
 
   /** Only while a good one is within reach: another node that is up holds the chunk. */
