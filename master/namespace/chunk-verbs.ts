@@ -39,6 +39,12 @@ const DIRECTORY = 0o040000;
 /** How often a lease is tried anew after a chain had to be shortened first. */
 const LEASE_ATTEMPTS_MAX = 4;
 
+/**
+ * For leases: a chunk forgotten in a crash of the machine was not committed durably either, its id
+ * is reserved, and its replicas go when their nodes report them.
+ */
+const NO_FSYNC = { durable: false };
+
 export interface ChunkVerbsDependencies {
   readonly commit: GroupCommit;
   readonly nodes: NodeRegistry;
@@ -100,7 +106,7 @@ export class ChunkVerbs {
     const place = { inode: inodeId(request.inode), index: request.index };
     if ((place.index + 1) * CHUNK_BYTES > FILE_BYTES_MAX) throw new FsError('EFBIG');
     for (let attempt = 0; attempt < LEASE_ATTEMPTS_MAX; attempt++) {
-      const answer = await this.#commit.submit((tx) => this.#lease(tx, session, place));
+      const answer = await this.#commit.submit((tx) => this.#lease(tx, session, place), NO_FSYNC);
       if ('lease' in answer) return answer.lease;
       if ('wait' in answer) await answer.wait;
       else await this.#versions.leaveOut(answer.chunk, answer.version, answer.silent);
@@ -111,7 +117,7 @@ export class ChunkVerbs {
   async returnChunks(session: SessionId, request: ReturnChunks): Promise<void> {
     const inode = inodeId(request.inode);
     const chunks = request.chunks.map(chunkId);
-    await this.#commit.submit((tx) => this.#endLeases(tx, session, inode, chunks));
+    await this.#commit.submit((tx) => this.#endLeases(tx, session, inode, chunks), NO_FSYNC);
   }
 
   /**

@@ -17,14 +17,15 @@ import type { Coherence } from '../sessions/coherence.js';
 import type { CachePromises } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
 import type { GroupCommit } from '../store/group-commit.js';
-import type { Transactor } from '../store/transactor.js';
+import type { Reader, Transactor } from '../store/transactor.js';
 import {
   finishOpen,
-  rowOf,
+  workOf,
   type Answer,
   type Call,
   type Verb,
   type VerbServices,
+  type Work,
 } from './verbs.js';
 
 export interface DispatcherDependencies {
@@ -88,17 +89,17 @@ export class Dispatcher {
   }
 
   async #run(session: Session, operation: Operation, verb: Verb): Promise<Answer | undefined> {
-    const row = rowOf(verb);
-    if (!row) return this.#runOutside(session, verb);
+    const work = workOf(verb);
+    if (!work) return this.#runOutside(session, verb);
     const { commit, coherence } = this.#dependencies;
     for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
       const attempt = this.#newAttempt(session);
-      const work = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb);
+      const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);
       let answer: Answer | Unsettled | undefined;
       try {
-        answer = await (row.writes
-          ? commit.submit(work)
-          : commit.submitRead((reader) => work(reader as Transactor)));
+        answer = await (work.writes
+          ? commit.submit(run, work)
+          : commit.submitRead(run as (reader: Reader) => Answer | Unsettled | undefined));
       } catch (error) {
         await this.#waitForOwed(attempt);
         throw error;
@@ -163,6 +164,7 @@ export class Dispatcher {
     tx: Transactor,
     operation: Operation,
     verb: Verb,
+    work: Work,
   ): Answer | Unsettled | undefined {
     const { session, scope } = attempt;
     const { key } = operation;
@@ -172,7 +174,7 @@ export class Dispatcher {
     try {
       const before = key === 0 ? undefined : tx.completed.get(session.id, key);
       if (before) return answerAgain(attempt, verb, before);
-      const answer = rowOf(verb)?.run(attempt);
+      const answer = work.run(attempt);
       if (key !== 0) this.#remember(tx, session, key, answer);
       return answer;
     } catch (error) {

@@ -58,13 +58,24 @@ export interface Call extends VerbServices {
 
 interface Row<C extends Case> {
   readonly writes: boolean;
+  /** Of one that writes: is it answered only when it is on the disk? */
+  readonly durable: boolean | ((request: ValueOf<C>) => boolean);
   run(call: Call, request: ValueOf<C>): Answer | undefined;
 }
 
 type Table = { readonly [C in Case]?: Row<C> };
 
-const read = <C extends Case>(_case: C, run: Row<C>['run']): Row<C> => ({ writes: false, run });
-const write = <C extends Case>(_case: C, run: Row<C>['run']): Row<C> => ({ writes: true, run });
+function read<C extends Case>(_case: C, run: Row<C>['run']): Row<C> {
+  return { writes: false, durable: false, run };
+}
+
+function write<C extends Case>(
+  _case: C,
+  run: Row<C>['run'],
+  durable: Row<C>['durable'] = true,
+): Row<C> {
+  return { writes: true, durable, run };
+}
 
 const TABLE: Table = {
   lookup: read('lookup', (call, request) => {
@@ -129,15 +140,20 @@ const TABLE: Table = {
     call.tell(inodeId(request.inode), NAMES);
     return { $case: 'directory', value: page };
   }),
-  open: write('open', (call, request) => {
-    const { session, opens, scope } = call;
-    const handle = handleId(request.handle);
-    opens.check(session, handle);
-    // Sent again, it has truncated already.
-    const truncate = request.truncate && !session.handles.has(handle);
-    return finishOpen(call, open(scope, { ...request, truncate }), request);
-  }),
-  release: write('release', (call, { handle }) => release(call, handle)),
+  open: write(
+    'open',
+    (call, request) => {
+      const { session, opens, scope } = call;
+      const handle = handleId(request.handle);
+      opens.check(session, handle);
+      // Sent again, it has truncated already.
+      const truncate = request.truncate && !session.handles.has(handle);
+      return finishOpen(call, open(scope, { ...request, truncate }), request);
+    },
+    ({ truncate }) => truncate,
+  ),
+  // What it frees late, after a crash of the machine, the next start frees again.
+  release: write('release', (call, { handle }) => release(call, handle), false),
   readLayout: read('readLayout', (call, request) => {
     const layout = call.chunkVerbs.readLayout(call.scope.tx, request);
     const inode = inodeId(request.inode);
@@ -145,7 +161,11 @@ const TABLE: Table = {
     call.tell(inode, ATTRIBUTES | CONTENT);
     return { $case: 'layout', value: layout };
   }),
-  commit: write('commit', (call, request) => tellAttributes(call, commit(call.scope, request))),
+  commit: write(
+    'commit',
+    (call, request) => tellAttributes(call, commit(call.scope, request)),
+    ({ durable }) => durable,
+  ),
   getXattr: read('getXattr', (call, request) => {
     call.tell(inodeId(request.inode), ATTRIBUTES);
     return { $case: 'xattr', value: getXattr(call.scope, request) };
@@ -165,12 +185,19 @@ const TABLE: Table = {
   ),
 };
 
-/** The row of a verb; undefined for those that wait for datanodes, and so run elsewhere. */
-export function rowOf(
-  verb: Verb,
-): { writes: boolean; run(call: Call): Answer | undefined } | undefined {
-  const row = TABLE[verb.$case] as Row<Case> | undefined;
-  return row && { writes: row.writes, run: (call) => row.run(call, verb.value) };
+/** A row and its verb's request, brought together. */
+export interface Work {
+  readonly writes: boolean;
+  readonly durable: boolean;
+  run(call: Call): Answer | undefined;
+}
+
+/** What a verb does; undefined for those that wait for datanodes, and so run elsewhere. */
+export function workOf({ $case, value }: Verb): Work | undefined {
+  const row = TABLE[$case] as Row<Case> | undefined;
+  if (!row) return undefined;
+  const durable = typeof row.durable === 'function' ? row.durable(value) : row.durable;
+  return { writes: row.writes, durable, run: (call) => row.run(call, value) };
 }
 
 function tellAttributes(call: Call, inode: Inode): Answer {

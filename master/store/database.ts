@@ -29,6 +29,13 @@ const LOCK_FILE = 'lock.db';
 /** 'Cair' in the header's application id: tells our databases from other people's. */
 const APPLICATION_ID = 0x43616972;
 
+/**
+ * What a commit waits for (`PRAGMA synchronous`): FULL, the disk; NORMAL, the operating system,
+ * so that only a crash of the machine undoes it, in the order of the commits. Only
+ * group-commit.ts chooses.
+ */
+export type Synchronous = 'FULL' | 'NORMAL';
+
 const HEADER_BYTES = 100;
 const HEADER_MAGIC = Buffer.from('SQLite format 3\0', 'latin1');
 
@@ -141,6 +148,9 @@ function refuseNewerSchema(path: string, version: number): void {
 }
 
 function configure(database: Database): void {
+  // Before the log is opened: its index then lives in this process's memory, and a transaction
+  // makes no locking calls. Nobody else opens the database; the lock file sees to that.
+  database.pragma('locking_mode = EXCLUSIVE');
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = FULL');
   database.pragma(`cache_size = ${-DATABASE_CACHE_BYTES / KIB}`);

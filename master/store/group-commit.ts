@@ -4,13 +4,16 @@
  *
  * Invariants: a promise given out settles only after the commit; work that throws leaves no
  * trace; one submitter's failure is not another's. `work` never awaits. A batch of reads only
- * takes no write lock and pays for no fsync.
+ * takes no write lock and pays for no fsync. A batch with a durable member is on the disk, and
+ * with it all that was committed before it, when its promises settle; one without is with the
+ * operating system (docs/protocol.md says what is durable when). Ids are reserved durably.
  */
 import { strict as assert } from 'node:assert';
 import { FsError } from '../../common/errors.js';
 import { OPERATIONS_PER_TRANSACTION_MAX } from '../../common/limits.js';
 import type { Logger } from '../../common/log.js';
-import { isSqliteError, type Database, type Statement } from './database.js';
+import { isSqliteError, type Database, type Statement, type Synchronous } from './database.js';
+import { NeedsDurable } from './id-allocator.js';
 import { Stores, type Reader, type Transactor } from './transactor.js';
 
 type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
@@ -18,6 +21,8 @@ type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 interface Member {
   readonly work: (tx: Transactor) => unknown;
   readonly writes: boolean;
+  /** Its submitter waits for the disk. */
+  readonly durable: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -25,6 +30,8 @@ interface Member {
 export interface GroupCommitDependencies {
   readonly database: Database;
   readonly log: Logger;
+  /** Hears, for tests, how each transaction that may write is committed. */
+  readonly onCommit?: (synchronous: Synchronous) => void;
 }
 
 export class GroupCommit {
@@ -35,13 +42,19 @@ export class GroupCommit {
   readonly #rollback: Statement;
   readonly #changes: Statement<[], number>;
   readonly #database: Database;
+  readonly #onCommit: ((synchronous: Synchronous) => void) | undefined;
+  /** As the database has it now; unknown before the first transaction that writes. */
+  #synchronous: Synchronous | undefined;
+  /** Something is committed that may not be on the disk. */
+  #unsynced = false;
   #waiting: Member[] = [];
   #scheduled = false;
   #closed = false;
   readonly #idle: (() => void)[] = [];
 
-  constructor({ database, log }: GroupCommitDependencies) {
+  constructor({ database, log, onCommit }: GroupCommitDependencies) {
     this.#database = database;
+    this.#onCommit = onCommit;
     this.#log = log;
     this.#stores = new Stores(database);
     this.#begin = { read: database.prepare('BEGIN'), write: database.prepare('BEGIN IMMEDIATE') };
@@ -52,15 +65,16 @@ export class GroupCommit {
 
   /**
    * Runs `work` in this turn's transaction. Rejects with the FsError it throws; with EIO for
-   * anything else (which is logged), ENOSPC where the disk is full.
+   * anything else (which is logged), ENOSPC where the disk is full. `durable` false: the commit
+   * need not outlive a crash of the machine, only that of this process.
    */
-  submit<T>(work: (tx: Transactor) => T): Promise<T> {
-    return this.#enqueue(work, true);
+  submit<T>(work: (tx: Transactor) => T, { durable = true } = {}): Promise<T> {
+    return this.#enqueue(work, true, durable);
   }
 
   /** As `submit`, for work that only reads: it sees all that was submitted before it. */
   submitRead<T>(work: (reader: Reader) => T): Promise<T> {
-    return this.#enqueue(work, false);
+    return this.#enqueue(work, false, false);
   }
 
   /** Reads at once what has been committed. */
@@ -74,12 +88,13 @@ export class GroupCommit {
     if (this.#scheduled) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  #enqueue<T>(work: (tx: Transactor) => T, writes: boolean): Promise<T> {
+  #enqueue<T>(work: (tx: Transactor) => T, writes: boolean, durable: boolean): Promise<T> {
     if (this.#closed) {
       return Promise.reject(new FsError('EAGAIN', { message: 'the master is stopping' }));
     }
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ work, writes, resolve: resolve as (value: unknown) => void, reject });
+      const settle = { resolve: resolve as (value: unknown) => void, reject };
+      this.#waiting.push({ work, writes, durable, ...settle });
       this.#schedule();
     });
   }
@@ -99,13 +114,14 @@ export class GroupCommit {
     else for (const idle of this.#idle.splice(0)) idle();
   }
 
-  #runBatch(batch: readonly Member[]): void {
-    const writes = batch.some((member) => member.writes);
+  #runBatch(batch: readonly Member[], durable = batch.some((member) => member.durable)): void {
     let outcomes: Outcome[];
     try {
-      outcomes = this.#transaction(batch, writes);
+      const writes = durable || batch.some((member) => member.writes);
+      outcomes = writes ? this.#transaction(batch, durable) : this.#readOnly(batch);
     } catch (error) {
-      this.#settleFailedBatch(batch, error);
+      if (error instanceof NeedsDurable) this.#runBatch(batch, true);
+      else this.#settleFailedBatch(batch, error);
       return;
     }
     settle(batch, outcomes);
@@ -125,21 +141,53 @@ export class GroupCommit {
   }
 
   /** Throws after a rollback; then no member has left a trace. */
-  #transaction(batch: readonly Member[], writes: boolean): Outcome[] {
-    this.#begin[writes ? 'write' : 'read'].run();
+  #transaction(batch: readonly Member[], durable: boolean): Outcome[] {
+    this.#setSynchronous(durable ? 'FULL' : 'NORMAL');
+    this.#stores.ids.durable = durable;
+    this.#begin.write.run();
     let outcomes: Outcome[];
     try {
-      outcomes = batch.map((member) => this.#runMember(member));
+      outcomes = batch.map((member) => this.#runMember(member, batch.length === 1));
       this.#stores.beforeCommit();
+      // A transaction that writes nothing syncs nothing, also not what others left to be synced.
+      if (durable && this.#unsynced) this.#stores.config.countSync();
       this.#commit.run();
     } catch (error) {
-      // SQLite has already rolled back by itself on some errors, a full disk among them.
-      if (this.#database.inTransaction) this.#rollback.run();
-      this.#stores.rolledBack();
+      this.#rollBack();
       throw error;
     }
+    this.#unsynced = !durable;
+    this.#onCommit?.(durable ? 'FULL' : 'NORMAL');
     this.#runEffects(this.#stores.committed());
     return outcomes;
+  }
+
+  /** Nobody else writes to the database, so that reads of one turn agree without a transaction. */
+  #readOnly(batch: readonly Member[]): Outcome[] {
+    const [first] = batch;
+    if (batch.length === 1 && first) return [this.#runMember(first, true)];
+    this.#begin.read.run();
+    try {
+      const outcomes = batch.map((member) => this.#runMember(member, false));
+      this.#commit.run();
+      return outcomes;
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
+  }
+
+  #rollBack(): void {
+    // SQLite has already rolled back by itself on some errors, a full disk among them.
+    if (this.#database.inTransaction) this.#rollback.run();
+    this.#stores.rolledBack();
+  }
+
+  /** Not possible inside a transaction. */
+  #setSynchronous(wanted: Synchronous): void {
+    if (this.#synchronous === wanted) return;
+    this.#database.pragma(`synchronous = ${wanted}`);
+    this.#synchronous = wanted;
   }
 
   /** What is committed stays so: an effect that fails is our bug, and nobody else's failure. */
@@ -153,15 +201,17 @@ export class GroupCommit {
     }
   }
 
-  #runMember(member: Member): Outcome {
-    const before = member.writes ? this.#changes.get() : 0;
+  #runMember(member: Member, alone: boolean): Outcome {
+    const checks = member.writes && !alone;
+    const before = checks ? this.#changes.get() : 0;
     const mark = this.#stores.mark();
     try {
       return { ok: true, value: member.work(this.#stores) };
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
       // Work is to check before it mutates. Where it did not, the rollback undoes the mutation.
-      if (member.writes && this.#changes.get() !== before) throw error;
+      if (member.writes && alone) throw error;
+      if (checks && this.#changes.get() !== before) throw error;
       this.#stores.undoTo(mark);
       return { ok: false, error };
     }

@@ -2,7 +2,8 @@
  * Hands out ids, from blocks reserved in `id_block`: one row is written for thousands of ids.
  *
  * Invariant: an id is never given twice, also not after a crash or a rolled-back transaction.
- * What a block has left when the master stops is skipped.
+ * What a block has left when the master stops is skipped. So a block is reserved only by a
+ * transaction that waits for the disk.
  */
 import { strict as assert } from 'node:assert';
 import type { Database, Statement } from './database.js';
@@ -20,6 +21,13 @@ const BLOCK: Record<IdKind, number> = {
   node: 1,
 };
 
+/** Thrown where a transaction that does not wait for the disk would reserve a block. */
+export class NeedsDurable extends Error {
+  constructor() {
+    super('a block of ids is to be reserved');
+  }
+}
+
 interface Range {
   next: number;
   end: number;
@@ -27,6 +35,10 @@ interface Range {
 
 export class IdAllocator {
   readonly #ranges = new Map<IdKind, Range>();
+  /** Kinds of which the transaction that runs has reserved a block. */
+  readonly #reserved = new Set<IdKind>();
+  /** Does the transaction that runs wait for the disk? Set by group-commit.ts. */
+  durable = true;
   readonly #reserve: Statement<[{ kind: IdKind; size: number; first: number }], number>;
 
   constructor(database: Database) {
@@ -38,21 +50,29 @@ export class IdAllocator {
       .pluck();
   }
 
-  /** Call inside a transaction only. */
+  /** Call inside a transaction only. Throws NeedsDurable, to have the transaction run again. */
   next(kind: IdKind): number {
     let range = this.#ranges.get(kind);
     if (!range || range.next === range.end) {
+      if (!this.durable) throw new NeedsDurable();
       const size = BLOCK[kind];
       const end = this.#reserve.get({ kind, size, first: FIRST[kind] });
       assert(end !== undefined && Number.isSafeInteger(end));
       range = { next: end - size, end };
       this.#ranges.set(kind, range);
+      this.#reserved.add(kind);
     }
     return range.next++;
   }
 
-  /** After a rollback: the reservation of a block may have gone with it. */
+  /** The transaction is committed: what it reserved stays so. */
+  keep(): void {
+    if (this.#reserved.size > 0) this.#reserved.clear();
+  }
+
+  /** After a rollback: what the transaction reserved has gone with it. */
   forget(): void {
-    this.#ranges.clear();
+    for (const kind of this.#reserved) this.#ranges.delete(kind);
+    this.#reserved.clear();
   }
 }

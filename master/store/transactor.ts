@@ -50,6 +50,8 @@ export interface Transactor extends Reader {
   afterCommit(effect: () => void): void;
 }
 
+const NOTHING: readonly (() => void)[] = [];
+
 /** The stores of one database. Made once; only group-commit.ts hands it out. */
 export class Stores implements Transactor {
   readonly completed: CompletedStore;
@@ -98,6 +100,7 @@ export class Stores implements Transactor {
   /** Undoes, in memory, what came after `mark`. */
   undoTo(mark: Mark): void {
     this.#effects.length = mark.effects;
+    if (this.#undos.length === mark.undos) return;
     for (const undo of this.#undos.splice(mark.undos).reverse()) undo();
   }
 
@@ -107,9 +110,10 @@ export class Stores implements Transactor {
   }
 
   /** Ends the transaction; gives what is to be run now that it is durable. */
-  committed(): (() => void)[] {
+  committed(): readonly (() => void)[] {
+    this.ids.keep();
     this.#undos.length = 0;
-    return this.#effects.splice(0);
+    return this.#effects.length === 0 ? NOTHING : this.#effects.splice(0);
   }
 
   rolledBack(): void {
