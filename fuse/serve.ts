@@ -2,7 +2,7 @@
 import type { Logger } from '../common/log.js';
 import type { Inodes } from '../client/types.js';
 import { Changes } from './changes.js';
-import { FuseDevice } from './device.js';
+import { FuseDevice, type FuseDescriptors } from './device.js';
 import { Handles } from './handles.js';
 import { canDropAllEntries, canExpireEntries, type Negotiated } from './init.js';
 import { interruptLater } from './interrupts.js';
@@ -13,9 +13,8 @@ import { resend } from './notify.js';
 import { Recalls } from './recalls.js';
 import { Session } from './session.js';
 
-export interface KernelMountOptions {
-  /** Of /dev/fuse; mounted when `serve` is called. */
-  fd: number;
+/** Of /dev/fuse; mounted when `serve` is called. */
+export interface KernelMountOptions extends FuseDescriptors {
   inodes: Inodes;
   log: Logger;
   /** What a worker before this one agreed with the kernel. */
@@ -36,9 +35,9 @@ export class KernelMount {
 
   /** From here on recalls reach the kernel. */
   constructor(options: KernelMountOptions) {
-    const { inodes, log, fd, agreed, onNegotiated } = options;
+    const { inodes, log, agreed, onNegotiated } = options;
     this.#replaces = options.replaces ?? false;
-    const device = new FuseDevice(fd, log);
+    const device = new FuseDevice(options, log);
     const changes = new Changes();
     const nodes = new KernelNodes();
     const locks = new KernelLocks();

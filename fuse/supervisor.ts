@@ -221,7 +221,7 @@ class Supervisor implements SupervisedMount {
 
   #fork(replaces: boolean): Worker {
     const child = fork(this.#options.workerFile ?? workerFile(), [], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', this.#fd, this.#journalFd],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', this.#fd, this.#journalFd, this.#fd],
       execArgv: [`--max-old-space-size=${HEAP_MIB_MAX}`],
       env: { ...process.env, UV_THREADPOOL_SIZE: String(MOUNT_THREADS) },
     });

@@ -4,6 +4,8 @@ import type { Negotiated } from './init.js';
 /** Descriptors that the worker inherits; 0 to 2 are as usual, 3 is the channel. */
 export const FUSE_FD = 4;
 export const JOURNAL_FD = 5;
+/** The same open file as FUSE_FD, which its reader may close. */
+export const FUSE_POLL_FD = 6;
 
 /** Which session at the master the mount is; a replaced worker resumes it. */
 export interface SessionName {

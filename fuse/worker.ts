@@ -3,8 +3,8 @@
  * the journal of unflushed writes, the session and what was agreed with the kernel, and starts
  * another one. If the supervisor dies, it goes on.
  *
- * It must never end through process.exit() while reads are parked on /dev/fuse: libuv waits for
- * its threads at exit, and these reads return only when the file system is unmounted.
+ * It must not end through process.exit() while the file system is mounted: where reads are parked
+ * on /dev/fuse (device.ts), libuv waits for their threads, and so for ever.
  */
 import { openClient, type Client } from '../client/client.js';
 import { FileWriteJournal } from '../client/write-journal.js';
@@ -13,6 +13,7 @@ import { createLogger, type Logger, type LogLevel } from '../common/log.js';
 import { KernelMount } from './serve.js';
 import {
   FUSE_FD,
+  FUSE_POLL_FD,
   JOURNAL_FD,
   type FromWorker,
   type ToWorker,
@@ -82,6 +83,7 @@ class MountWorker {
     }
     this.#mount = new KernelMount({
       fd: FUSE_FD,
+      pollFd: FUSE_POLL_FD,
       inodes: this.#client.inodes,
       log: this.#log,
       agreed: start.agreed,
