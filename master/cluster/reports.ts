@@ -103,6 +103,7 @@ export class ReplicaReports {
     if (tx.replicas.has(chunk, node)) {
       // One of an older version counts as not reported, and is asked about at the end.
       if (version >= row.version) tx.replicas.noteReported(node, chunk);
+      else deletes.push({ chunk, version });
       if (version > row.version) ahead.push({ chunk, version });
       return;
     }
