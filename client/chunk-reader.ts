@@ -1,6 +1,7 @@
 /**
  * Reads ranges of chunks from whichever replica answers with good bytes. Every block is checked
- * against its checksum here, at the reader; a replica that fails is reported to the master.
+ * against its checksum here, at the reader; a replica that fails is reported to the master. What
+ * no replica can give whole is put together from their good blocks.
  */
 import { networkInterfaces } from 'node:os';
 import { LRUCache } from 'lru-cache';
@@ -11,6 +12,7 @@ import type { ChunkLocation } from '../proto/control/generated/namespace.js';
 import type { NodeAddress } from '../proto/control/generated/types.js';
 import { DataOp } from '../proto/data/frame.js';
 import type { ChunkIo } from './chunk-writer.js';
+import type { LocalReplicas } from './local-replicas.js';
 
 /** Chunks whose last good replica is remembered. */
 const PREFERENCES_KEPT = 4096;
@@ -31,7 +33,11 @@ export class ChunkReader {
   readonly #preferred = new LRUCache<number, number>({ max: PREFERENCES_KEPT });
   readonly #localHosts = localHosts();
 
-  constructor(private readonly io: ChunkIo) {}
+  /** `local`: how replicas on this machine are read; without it, as all others are. */
+  constructor(
+    private readonly io: ChunkIo,
+    private readonly local?: LocalReplicas,
+  ) {}
 
   /**
    * `length` bytes (at most FRAME_PAYLOAD_BYTES_MAX, whole blocks counted) at `offset` of the
@@ -57,7 +63,21 @@ export class ChunkReader {
         void this.#report(location, replica, last);
       }
     }
-    throw new ReplicasFailed(bad > 0 && bad === replicas.length, last);
+    const allBad = bad > 0 && bad === replicas.length;
+    const isOneBlock = (offset % BLOCK_BYTES) + length <= BLOCK_BYTES;
+    if (allBad && bad > 1 && !isOneBlock) return this.#readBlocks(location, offset, length);
+    throw new ReplicasFailed(allBad, last);
+  }
+
+  /** Each block from the first replica that has it good. */
+  async #readBlocks(location: ChunkLocation, offset: number, length: number): Promise<Buffer> {
+    const blocks: Buffer[] = [];
+    for (let at = offset; at < offset + length;) {
+      const end = Math.min(offset + length, at - (at % BLOCK_BYTES) + BLOCK_BYTES);
+      blocks.push(await this.read(location, at, end - at));
+      at = end;
+    }
+    return Buffer.concat(blocks);
   }
 
   async #readFrom(
@@ -66,8 +86,14 @@ export class ChunkReader {
     offset: number,
     length: number,
   ): Promise<Buffer> {
-    const peer = await this.io.connections.peer(replica);
+    const { connections } = this.io;
+    const peer = connections.connected(replica) ?? (await connections.peer(replica));
     const { chunk, version: chunkVersion } = location;
+    if (this.local) {
+      const found = this.local.read(peer, location, offset, length);
+      const bytes = found instanceof Promise ? await found : found;
+      if (bytes) return bytes;
+    }
     const reply = await peer.request({ op: DataOp.READ, chunk, chunkVersion, offset, length });
     const start = offset - (offset % BLOCK_BYTES);
     const end = Math.ceil((offset + length) / BLOCK_BYTES) * BLOCK_BYTES;
@@ -83,8 +109,12 @@ export class ChunkReader {
   }
 
   /** The one that answered last first, then those of this machine, then as the master put them. */
-  #inOrder(location: ChunkLocation): NodeAddress[] {
+  #inOrder(location: ChunkLocation): readonly NodeAddress[] {
     const preferred = this.#preferred.get(location.chunk);
+    const [head] = location.replicas;
+    if (head && preferred === undefined && this.#localHosts.has(head.host)) {
+      return location.replicas;
+    }
     const rank = (replica: NodeAddress) => {
       if (replica.node === preferred) return 0;
       return this.#localHosts.has(replica.host) ? 1 : 2;

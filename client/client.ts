@@ -11,6 +11,7 @@ import { DataConnections } from '../proto/data/connections.js';
 import { ChunkReader } from './chunk-reader.js';
 import { DirtyBudget } from './dirty-budget.js';
 import { InodeClient } from './inodes.js';
+import { LocalReplicas } from './local-replicas.js';
 import { Metadata } from './metadata.js';
 import { OpenFiles } from './open-files.js';
 import { ReadCache } from './read-cache.js';
@@ -33,12 +34,16 @@ export interface ClientOptions {
   /** Keeps accepted writes over the death of this process. */
   journal?: WriteJournal | undefined;
   nodeDeadMs?: number | undefined;
+  /** False: never read the files of datanodes on this machine, always ask them. */
+  shortCircuit?: boolean | undefined;
 }
 
 export interface Client {
   readonly inodes: Inodes;
   readonly session: { readonly id: SessionId; readonly secret: string };
   readonly welcome: Welcome;
+  /** How many operations this client sent to the master, by verb: round trips, for the curious. */
+  readonly operationsSent: ReadonlyMap<string, number>;
   /** Flushes and closes everything and ends the session. Throws the first failed flush. */
   close(): Promise<void>;
 }
@@ -50,7 +55,10 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   const log = options.log ?? silentLogger;
   const clock = options.clock ?? systemClock;
   const session = await Session.connect({ ...options, log, clock });
-  const connections = new DataConnections({ cluster: session.welcome.cluster, clock });
+  const { cluster } = session.welcome;
+  const local = options.shortCircuit === false ? undefined : new LocalReplicas({ cluster, log });
+  const asksWhereabouts = local !== undefined;
+  const connections = new DataConnections({ cluster, clock, asksWhereabouts });
   const metadata = new Metadata(session.lease);
   const io = { session, connections, log };
   const budget = new DirtyBudget(() => files.flushAll());
@@ -58,7 +66,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     session,
     metadata,
     io,
-    chunks: new ChunkReader(io),
+    chunks: new ChunkReader(io, local),
     cache: new ReadCache(),
     budget,
     journal: options.journal ?? new NullJournal(),
@@ -95,6 +103,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     get welcome() {
       return session.welcome;
     },
+    operationsSent: session.operationsSent,
     async close() {
       clearInterval(ticker);
       try {
@@ -103,6 +112,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
       } finally {
         await session.close();
         connections.close();
+        local?.close();
       }
     },
   };

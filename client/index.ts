@@ -21,6 +21,8 @@ export interface ConnectOptions extends FilesystemOptions {
   log?: Logger | undefined;
   /** What the operator sees: 'library' by default. */
   kind?: 'library' | 'command' | undefined;
+  /** False: never read the files of datanodes on this machine, always ask them. */
+  shortCircuit?: boolean | undefined;
 }
 
 export const MASTER_PORT_DEFAULT = 9420;
@@ -34,13 +36,14 @@ export const MASTER_PORT_DEFAULT = 9420;
  */
 export async function connect(options: string | ConnectOptions): Promise<CairnFs> {
   const given = typeof options === 'string' ? { master: options } : options;
-  const { master, timeoutMs, cluster, log, kind = 'library' } = given;
+  const { master, timeoutMs, cluster, log, shortCircuit, kind = 'library' } = given;
   const address = /:\d+$/.test(master) ? master : `${master}:${MASTER_PORT_DEFAULT}`;
   const client = await openClient({
     master: address,
     kind,
     timeoutMs,
     cluster,
+    shortCircuit,
     ...(log && { log }),
   });
   return new CairnFs(client, given);

@@ -130,6 +130,8 @@ export const DATA_CONNECTION_IDLE_MS = 60_000;
 /** The message of an error reply. */
 export const FRAME_MESSAGE_BYTES_MAX = 1024;
 export const CLUSTER_ID_BYTES_MAX = 64;
+/** The reply to HELLO: the cluster id, and where a node on this machine keeps its chunks. */
+export const GREETING_BYTES_MAX = 8 * KIB;
 /** Host name of a chain member: its length is one byte on the wire. */
 export const HOST_BYTES_MAX = 255;
 /** Payload bytes of one connection that a datanode holds; it stops reading the socket past that. */
@@ -162,8 +164,18 @@ export const DAMAGE_WAITING_MAX = 1024;
 export const DIRTY_BYTES_PER_FILE_MAX = 32 * MIB;
 /** Dirty bytes of one client; also the size of a mount's write journal. */
 export const DIRTY_BYTES_MAX = 64 * MIB;
+/** Names that a client keeps of directories it knows whole, in all; some 100 bytes each. */
+export const DIRECTORY_NAMES_CACHED_MAX = 131_072;
+/** Listings from which a client learns all names of a directory, at the same time. */
+export const DIRECTORY_LISTINGS_MAX = 8;
+/** A message that nobody waits for leaves with the next that somebody does, or after this. */
+export const LAZY_OPERATION_MS = 5;
 export const READ_AHEAD_BYTES_MAX = 4 * MIB;
 export const READ_CACHE_BYTES_MAX = 64 * MIB;
+/** Chunk files of datanodes on this machine that a client keeps open. */
+export const LOCAL_REPLICAS_OPEN_MAX = 128;
+/** One that is not read for this long is closed: it may have been deleted. */
+export const LOCAL_REPLICA_IDLE_MS = 5_000;
 /** Data frames of one file that may be unacknowledged. */
 export const FRAMES_IN_FLIGHT_PER_FILE_MAX = 16;
 /** Acknowledged but uncommitted bytes of one file after which a commit is sent. */

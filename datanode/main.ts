@@ -3,12 +3,13 @@
  * stream to the master. The data port listens before the node registers.
  */
 import { hostname, networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { systemClock, type Clock } from '../common/clock.js';
 import { nodeDisk, type Disk } from '../common/disk.js';
 import type { ChunkId } from '../common/ids.js';
 import { DISK_RESERVE_BYTES_DEFAULT, PROTOCOL_VERSION } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
+import { bootIdentity, type Whereabouts } from '../proto/data/greeting.js';
 import { BufferPool } from './chunk/buffer-pool.js';
 import { Maintenance } from './chunk/maintenance.js';
 import { ReadGate } from './chunk/read-gate.js';
@@ -104,6 +105,7 @@ async function assemble(
     cluster: () => membership.cluster,
     serve: (request) => membership.serve(request),
     buffers: around.buffers,
+    whereabouts: whereabouts(options.dataDirectory, identity.uuid),
     log,
   });
   undo.push(() => server.close());
@@ -160,6 +162,11 @@ async function openChunks(options: DatanodeOptions, { disk, clock, onDamage }: C
     await intent.close();
   };
   return { root, around, space, store, interrupted, close };
+}
+
+function whereabouts(directory: string, uuid: string): Whereabouts | undefined {
+  const boot = bootIdentity();
+  return boot === undefined ? undefined : { boot, uuid, directory: resolve(directory) };
 }
 
 /** `host`, or for a wildcard address one by which other machines may reach this one. */

@@ -38,6 +38,8 @@ export interface MountOptions {
   master: string;
   mountpoint: string;
   log: Logger;
+  /** False: always ask datanodes, also those whose files are on this machine. */
+  shortCircuit?: boolean;
   /** Refuse any cluster but the one of this id. */
   cluster?: string;
   /** Calls fail after this long without the cluster; absent, they wait for ever. */
@@ -239,13 +241,14 @@ class Supervisor implements SupervisedMount {
     child.on('message', (message) => this.#hear(worker, message as FromWorker));
     child.on('error', (error) => this.#log.error({ err: error }, 'mount worker'));
     child.on('exit', (code, signal) => this.#exited(worker, code, signal));
-    const { master, cluster, timeoutMs, nodeDeadMs, log } = this.#options;
+    const { master, cluster, timeoutMs, nodeDeadMs, shortCircuit, log } = this.#options;
     send(worker, {
       type: 'start',
       master,
       logLevel: log.level,
       journalBytes: JOURNAL_FILE_BYTES,
       replaces,
+      ...(shortCircuit === undefined ? {} : { shortCircuit }),
       ...(cluster === undefined ? {} : { cluster }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(nodeDeadMs === undefined ? {} : { nodeDeadMs }),

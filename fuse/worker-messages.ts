@@ -19,6 +19,7 @@ export interface WorkerStart {
   cluster?: string;
   timeoutMs?: number;
   nodeDeadMs?: number;
+  shortCircuit?: boolean;
   logLevel: string;
   journalBytes: number;
   /** Of a worker that replaces another. */

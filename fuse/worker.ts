@@ -63,7 +63,7 @@ class MountWorker {
 
   async #start(start: WorkerStart): Promise<void> {
     this.#log = createLogger('mount worker', start.logLevel as LogLevel);
-    const { master, cluster, timeoutMs, nodeDeadMs, resume } = start;
+    const { master, cluster, timeoutMs, nodeDeadMs, shortCircuit, resume } = start;
     try {
       this.#client = await openClient({
         master,
@@ -73,6 +73,7 @@ class MountWorker {
         cluster,
         timeoutMs,
         nodeDeadMs,
+        shortCircuit,
         resume: resume && { session: resume.id, secret: resume.secret },
       });
     } catch (error) {

@@ -24,6 +24,7 @@ interface MountArguments extends LogArguments, ParentArguments {
   foreground: boolean;
   logFile?: string;
   timeout?: number;
+  shortCircuit: boolean;
   options?: string;
 }
 
@@ -55,6 +56,11 @@ export function mountCommand(settings: Settings): CommandModule<object, MountArg
               describe: 'Calls fail after this long without the cluster (default: they wait)',
               coerce: (value?: string) =>
                 value === undefined ? undefined : parseDuration('timeout', value),
+            },
+            'short-circuit': {
+              type: 'boolean',
+              default: true,
+              describe: 'Read the files of datanodes on this machine directly',
             },
             options: {
               type: 'string',
@@ -90,6 +96,7 @@ async function startInBackground(options: MountArguments, mountpoint: string): P
   const args = ['mount', options.master, mountpoint, '--foreground', '--log-file', logFile];
   args.push('--log-level', options.logLevel);
   if (options.timeout !== undefined) args.push('--timeout', `${options.timeout}ms`);
+  if (!options.shortCircuit) args.push('--no-short-circuit');
   if (options.options !== undefined) args.push('--options', options.options);
   const mount = await spawnRole({ args, logFile, readyTimeoutMs: READY_TIMEOUT_MS });
   mount.release();
@@ -106,6 +113,7 @@ async function serveMount(options: MountArguments, mountpoint: string): Promise<
         master: options.master,
         mountpoint,
         log,
+        shortCircuit: options.shortCircuit,
         ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
         options: (options.options ?? '').split(',').filter((option) => option !== ''),
       });

@@ -15,7 +15,7 @@ import {
   decodeChunkHeader,
   encodeChunkHeader,
   type ChunkIdentity,
-} from './format.js';
+} from '../../proto/data/chunk-format.js';
 import type { ReadGate } from './read-gate.js';
 
 /** Whole blocks as they are on disk, with the checksums they were verified by. */

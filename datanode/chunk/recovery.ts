@@ -8,7 +8,7 @@ import type { Disk } from '../../common/disk.js';
 import { toFsError } from '../../common/errors.js';
 import { BLOCK_BYTES, INTENT_REGION_BYTES } from '../../common/limits.js';
 import type { Logger } from '../../common/log.js';
-import { chunkDirectory, chunkPath } from './format.js';
+import { chunkDirectory, chunkPath } from '../../proto/data/chunk-format.js';
 import { listReplicas } from './scan.js';
 import type { ChunkStore } from './store.js';
 import type { Interrupted } from './write-intent.js';

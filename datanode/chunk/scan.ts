@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Disk } from '../../common/disk.js';
 import type { ChunkId } from '../../common/ids.js';
 import type { Logger } from '../../common/log.js';
-import { COPY_SUFFIX, parseChunkName } from './format.js';
+import { COPY_SUFFIX, parseChunkName } from '../../proto/data/chunk-format.js';
 
 export interface HeldReplica {
   chunk: ChunkId;

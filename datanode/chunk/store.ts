@@ -11,7 +11,7 @@ import { CHUNK_BYTES, FRAME_PAYLOAD_BYTES_MAX, OPEN_CHUNKS_MAX } from '../../com
 import type { Logger } from '../../common/log.js';
 import { ChunkFile, type BlockRange, type ChunkSurroundings } from './chunk-file.js';
 import { ChunkQueue, type Access } from './chunk-queue.js';
-import { chunkDirectory, chunkPath } from './format.js';
+import { chunkDirectory, chunkPath } from '../../proto/data/chunk-format.js';
 import { listReplicas } from './scan.js';
 import type { Space } from './space.js';
 import type { WriteIntent } from './write-intent.js';
@@ -141,16 +141,23 @@ export class ChunkStore {
    */
   async raiseVersion(chunk: ChunkId, from: number, to: number): Promise<void> {
     await this.#exclusively(chunk, async (active) => {
-      const held = active.file ? [active.version] : await this.#versionsHeld(chunk);
+      if (active.file && active.version === to) return;
+      const held = await this.#versionsHeld(chunk);
       if (held.includes(to)) return;
-      const current = Math.max(...held.filter((version) => version >= from && version < to));
-      if (current < from) throw absent(chunk, from, held);
+      const older = held.filter((version) => version < to);
+      const current = active.file ? active.version : Math.max(...older);
+      if (!older.includes(current) || current < from) throw absent(chunk, from, held);
       const path = chunkPath(this.#root, chunk, to);
       await this.#disk.rename('raise version', chunkPath(this.#root, chunk, current), path);
       active.version = to;
       if (active.file) active.file.path = path;
       // Else a power cut brings the old version back, and the replica passes for a stale one.
       await this.#disk.syncDirectory('sync raised version', chunkDirectory(this.#root, chunk));
+      // Left by a copy that was cut short: opened by mistake it would keep the replica out.
+      for (const old of older.filter((version) => version !== current)) {
+        await this.#disk.unlink('delete chunk', chunkPath(this.#root, chunk, old));
+        this.#replicas -= 1;
+      }
     });
   }
 

@@ -11,7 +11,7 @@ import type { CopyChunk } from '../../proto/control/generated/cluster.js';
 import type { NodeAddress } from '../../proto/control/generated/types.js';
 import { DataOp, type DataRequest, type Frame } from '../../proto/data/frame.js';
 import { ChunkFile, type ChunkSurroundings } from '../chunk/chunk-file.js';
-import { chunkPath, COPY_SUFFIX } from '../chunk/format.js';
+import { chunkPath, COPY_SUFFIX } from '../../proto/data/chunk-format.js';
 import type { Space } from '../chunk/space.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Membership } from './membership.js';

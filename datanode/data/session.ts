@@ -18,11 +18,14 @@ import { errorReply, replyFrame } from '../../proto/data/frame-codec.js';
 import { FrameReader } from '../../proto/data/frame-reader.js';
 import { FrameWriter } from '../../proto/data/frame-writer.js';
 import { DataOp, FrameFlag, type Frame } from '../../proto/data/frame.js';
+import { ASKS_WHEREABOUTS, encodeGreeting, type Whereabouts } from '../../proto/data/greeting.js';
 
 export interface DataSessionOptions {
   /** The node's cluster; undefined before it joined one. */
   cluster: () => string | undefined;
   serve: (request: Frame) => Promise<Frame>;
+  /** Told to peers on this machine that ask. */
+  whereabouts: Whereabouts | undefined;
   /** Payloads come from it and go back to it. */
   buffers: BufferPool;
   log: Logger;
@@ -131,7 +134,11 @@ export class DataSession {
     }
     this.#greeted = true;
     this.#socket.setTimeout(0);
-    this.#writer.send(replyFrame(request, { payload: Buffer.from(ours) }));
+    const { remoteAddress, localAddress } = this.#socket;
+    const mayKnow = request.index === ASKS_WHEREABOUTS && remoteAddress === localAddress;
+    const { whereabouts } = this.#options;
+    const greeting = { cluster: ours, ...(mayKnow && whereabouts && { whereabouts }) };
+    this.#writer.send(replyFrame(request, { payload: encodeGreeting(greeting) }));
   }
 
   /** Reads on, or not, as what is in flight allows. */

@@ -19,6 +19,7 @@ import { ChainError } from './chain-error.js';
 import { requestFrame } from './frame-codec.js';
 import { FrameReader } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
+import { ASKS_WHEREABOUTS, decodeGreeting, type Whereabouts } from './greeting.js';
 import { DataOp, FrameFlag, type DataPeer, type DataRequest, type Frame } from './frame.js';
 
 export interface DataAddress {
@@ -30,6 +31,8 @@ export interface DataConnectionOptions extends DataAddress {
   /** Id of the cluster the peer must belong to. */
   cluster: string;
   clock?: Clock;
+  /** Ask where the peer keeps its chunks, should it be on this machine. */
+  asksWhereabouts?: boolean;
   /** How long a request may go unanswered; chain members behind the peer add to it. */
   requestTimeoutMs?: number;
 }
@@ -63,6 +66,7 @@ export class DataConnection implements DataPeer {
   #waiting: Pending[] = [];
   readonly #closed = deferred<FsError>();
   #error: FsError | undefined;
+  #whereabouts: Whereabouts | undefined;
   #nextId = 1;
   #lastUsedMs: number;
   #watch: Timer | undefined;
@@ -104,13 +108,16 @@ export class DataConnection implements DataPeer {
     }, CONNECT_TIMEOUT_MS);
     try {
       const payload = Buffer.from(options.cluster);
-      const hello = { op: DataOp.HELLO, chunk: 0, chunkVersion: 0, offset: 0, length: 0, payload };
+      const index = options.asksWhereabouts ? ASKS_WHEREABOUTS : 0;
+      const nothing = { chunk: 0, chunkVersion: 0, offset: 0, length: 0 };
+      const hello = { op: DataOp.HELLO, ...nothing, index, payload };
       const reply = await connection.request(hello, signal);
-      const cluster = reply.payload.toString();
+      const { cluster, whereabouts } = decodeGreeting(reply.payload);
       if (cluster !== options.cluster) {
         const message = `${connection.#name} belongs to cluster ${cluster}, not ${options.cluster}`;
         throw new FsError('EPROTO', { message });
       }
+      connection.#whereabouts = whereabouts;
       connection.#watchDeadlines();
       return connection;
     } catch (error) {
@@ -123,6 +130,10 @@ export class DataConnection implements DataPeer {
 
   get isOpen(): boolean {
     return this.#error === undefined;
+  }
+
+  get whereabouts(): Whereabouts | undefined {
+    return this.#whereabouts;
   }
 
   /** Resolves, with the reason, when the connection has ended. */

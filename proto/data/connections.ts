@@ -15,6 +15,8 @@ export interface DataConnectionsOptions {
   cluster: string;
   clock?: Clock;
   requestTimeoutMs?: number;
+  /** Ask peers on this machine where they keep their chunks. */
+  asksWhereabouts?: boolean;
 }
 
 interface Slot {

@@ -11,6 +11,7 @@ import {
   CLUSTER_ID_BYTES_MAX,
   FRAME_MESSAGE_BYTES_MAX,
   FRAME_PAYLOAD_BYTES_MAX,
+  GREETING_BYTES_MAX,
 } from '../../common/limits.js';
 import { CHAIN_BYTES_MAX } from './frame-codec.js';
 import {
@@ -78,7 +79,7 @@ function checkReply(header: FrameHeader): void {
   if (op < DataOp.HELLO || op > DataOp.STAT) throw wrong(`op ${op}`);
   checkChain(header, false);
   if (errno !== 0) return checkSizes(header, 0, FRAME_MESSAGE_BYTES_MAX);
-  if (op === DataOp.HELLO) return checkSizes(header, 0, CLUSTER_ID_BYTES_MAX);
+  if (op === DataOp.HELLO) return checkSizes(header, 0, GREETING_BYTES_MAX);
   if (op !== DataOp.READ) return checkSizes(header, 0, 0);
   if (header.offset % BLOCK_BYTES !== 0 || header.length % BLOCK_BYTES !== 0) {
     throw wrong('read reply not in whole blocks');

@@ -2,6 +2,7 @@
  * The frames of the data plane: what a client and a datanode, and two datanodes, say to each
  * other over TCP. A frame is a header, the rest of the chain, the payload's checksums, the payload.
  */
+import type { Whereabouts } from './greeting.js';
 import { i32, struct, u16, u32, u64, u8 } from '../../common/struct.js';
 
 /** 'CRNd', little-endian. */
@@ -9,7 +10,7 @@ export const FRAME_MAGIC = 0x644e_5243;
 export const FRAME_VERSION = 1;
 
 export const DataOp = {
-  /** First on each connection: the payload is the cluster id. The reply's payload likewise. */
+  /** First on each connection: the payload is the cluster id; of the reply, see greeting.ts. */
   HELLO: 1,
   /** Write `payload` at `offset`; acknowledged when this node and all of `chain` have it. */
   WRITE: 2,
@@ -89,6 +90,10 @@ export type DataRequest = Pick<Frame, 'op' | 'chunk' | 'chunkVersion' | 'offset'
 
 /** A live connection to one datanode, on which many requests may be in flight. */
 export interface DataPeer {
+  /** False once the connection has ended. */
+  readonly isOpen: boolean;
+  /** Of a peer on this machine, where that was asked. */
+  readonly whereabouts: Whereabouts | undefined;
   /**
    * Sends `request`, resolves with the reply. Rejects with an FsError: the peer's errno, or
    * ECONNRESET (connection lost), ETIMEDOUT (no answer in time), EINTR (aborted).
