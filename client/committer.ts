@@ -38,6 +38,8 @@ export class Committer {
   /** What was written since the inline content was read, as far as that may reach. */
   readonly #own = new RangeSet();
   readonly #commits = new SerialQueue();
+  /** The file's data version as of the last commit that was on the master's disk when answered. */
+  #durableVersion: number | undefined;
 
   constructor(
     private readonly context: WriteBehindContext,
@@ -103,7 +105,8 @@ export class Committer {
     const last = taken[taken.length - 1];
     const sizeAtLeast = last ? last.offset + last.length : 0;
     try {
-      const attributes = await this.#call({ inlineWrites, sizeAtLeast, mtime });
+      const durable = this.wantsSync;
+      const attributes = await this.#call({ inlineWrites, sizeAtLeast, mtime, durable });
       content.inlineCommitted(attributes, inlineWrites);
       this.#own.clear();
     } catch (error) {
@@ -172,6 +175,17 @@ export class Committer {
     if (failed) throw toFsError(failed.reason);
   }
 
+  /**
+   * What was committed, by whomever and when, is on the master's disk: an empty durable commit
+   * where that is not known.
+   */
+  async makeDurable(): Promise<void> {
+    const { content } = this.context;
+    const version = content.attributes.dataVersion;
+    if (content.isCurrent && version === this.#durableVersion) return;
+    await this.#call({ durable: true });
+  }
+
   /** Gives back leases that nothing needs, all but the last `kept`. */
   async returnLeases(kept = LEASES_KEPT): Promise<void> {
     const idle = this.leases
@@ -217,7 +231,7 @@ export class Committer {
         mtime,
         movedFromInline: movedFrom !== undefined,
         movedFromVersion: movedFrom ?? 0,
-        durable: false,
+        durable: this.wantsSync,
       });
       this.#movingFrom = undefined;
       content.chunksCommitted(attributes);
@@ -289,6 +303,7 @@ export class Committer {
     });
     const attributes = attributesFrom(expectValue(value, 'attributes'));
     metadata.settleAttributes(attributes, moment);
+    if (commit.durable) this.#durableVersion = attributes.dataVersion;
     return attributes;
   }
 }

@@ -26,6 +26,8 @@ import type {
 import { attributesFrom, directoryPageFrom, expectValue } from './wire.js';
 
 const S_IFLNK = 0o120000;
+/** Of renameat2(2). */
+const RENAME_EXCHANGE = 2;
 const NO_BYTES = Buffer.alloc(0);
 
 export class InodeClient implements Inodes {
@@ -43,7 +45,7 @@ export class InodeClient implements Inodes {
   async lookup(parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes> {
     const known = this.metadata.name(parent, name);
     if (known === 0) throw new FsError('ENOENT');
-    const cached = known === undefined ? undefined : this.metadata.attributes(known);
+    const cached = known === undefined ? undefined : this.#cached(known, options);
     if (cached) return this.#merge(cached);
     const moment = this.metadata.moment();
     try {
@@ -58,7 +60,7 @@ export class InodeClient implements Inodes {
   }
 
   async getAttributes(inode: InodeId, options?: CallOptions): Promise<Attributes> {
-    const cached = this.metadata.attributes(inode);
+    const cached = this.#cached(inode, options);
     if (cached) return this.#merge(cached);
     const moment = this.metadata.moment();
     const value = await this.#call({ $case: 'getAttributes', value: { inode } }, options);
@@ -157,14 +159,15 @@ export class InodeClient implements Inodes {
       this.metadata.touchName(newParent, newName);
       throw error;
     }
-    const isExchange = (flags & 2) !== 0;
-    const known = isExchange ? undefined : moved || undefined;
-    if (known === undefined || known === replaced) {
+    const isExchange = (flags & RENAME_EXCHANGE) !== 0;
+    const left = isExchange ? replaced : 0;
+    // Two names of one inode: the rename has done nothing.
+    if (!moved || moved === replaced || left === undefined) {
       this.metadata.touchName(parent, name);
       this.metadata.touchName(newParent, newName);
     } else {
-      this.metadata.settleName(parent, name, 0, moment);
-      this.metadata.settleName(newParent, newName, known, moment);
+      this.metadata.settleName(parent, name, left, moment);
+      this.metadata.settleName(newParent, newName, moved, moment);
     }
     if (moved) this.metadata.touchInode(moved);
     if (replaced) this.metadata.touchInode(replaced);
@@ -187,13 +190,15 @@ export class InodeClient implements Inodes {
     options?: CallOptions,
   ): Promise<DirectoryPage> {
     const moment = this.metadata.moment();
+    const listing = this.metadata.asksForPage(inode, after);
     const verb: Verb = { $case: 'readDirectory', value: { inode, after, limit, withAttributes } };
     const page = directoryPageFrom(expectValue(await this.#call(verb, options), 'directory'));
+    const isWhole = this.metadata.listed(listing, after, page);
     if (!withAttributes) return page;
     for (const entry of page.entries) {
       if (!entry.attributes) continue;
       this.metadata.rememberAttributes(entry.attributes, moment);
-      this.metadata.rememberName(inode, entry.name, entry.inode, moment);
+      if (!isWhole) this.metadata.rememberName(inode, entry.name, entry.inode, moment);
       entry.attributes = this.#merge(entry.attributes);
     }
     return page;
@@ -235,7 +240,9 @@ export class InodeClient implements Inodes {
       throw error;
     }
     const inode = opened.attributes?.inode as InodeId;
-    this.metadata.settleName(parent, name, inode, moment);
+    // Unless exclusive it may have been there.
+    const made = exclusive ? attributesFrom(opened.attributes) : undefined;
+    this.metadata.settleName(parent, name, inode, moment, made);
     return this.#opened(handle, opened, options, moment, epoch);
   }
 
@@ -361,6 +368,12 @@ export class InodeClient implements Inodes {
     const isCurrent = this.metadata.rememberAttributes(attributes, moment);
     if (isCurrent) this.files.get(attributes.inode)?.content.learn(attributes);
     return attributes;
+  }
+
+  #cached(inode: InodeId, options: CallOptions | undefined): Attributes | undefined {
+    return options?.forWalk
+      ? this.metadata.attributesForWalk(inode)
+      : this.metadata.attributes(inode);
   }
 
   #merge(attributes: Attributes): Attributes {

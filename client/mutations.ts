@@ -47,7 +47,8 @@ export class Mutations {
     try {
       const attributes = attributesFrom(expectValue(await this.keyed(verb, options), 'attributes'));
       this.metadata.settleAttributes(attributes, moment);
-      this.metadata.settleName(parent, name, attributes.inode, moment);
+      const made = inode === undefined ? attributes : undefined;
+      this.metadata.settleName(parent, name, attributes.inode, moment, made);
       return attributes;
     } catch (error) {
       this.metadata.touchName(parent, name);

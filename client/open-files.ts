@@ -168,7 +168,7 @@ export class OpenFiles {
       this.#environment.cache.invalidateAll(inode);
     }
     this.#environment.session
-      .call({ $case: 'release', value: { inode, handle } })
+      .callLater({ $case: 'release', value: { inode, handle } })
       .catch((error: unknown) => {
         const reason = toFsError(error).message;
         this.#environment.io.log.debug({ inode, reason }, 'a release was not answered');

@@ -7,7 +7,7 @@
  * break everything that somebody still waits for is sent again in the same order.
  */
 import { deferred, type Deferred } from '../common/async.js';
-import type { FsError } from '../common/errors.js';
+import { FsError } from '../common/errors.js';
 import {
   CONTROL_MESSAGE_BYTES_MAX,
   OPERATIONS_IN_FLIGHT_MAX,
@@ -19,7 +19,8 @@ export type Verb = NonNullable<Operation['verb']>;
 
 export interface PendingOperation {
   readonly operation: Operation;
-  readonly result: Deferred<Result>;
+  /** The answer's value, or its errno thrown. */
+  readonly result: Deferred<Result['value']>;
   /** When its frame left, on the monotonic clock; undefined while it waits. */
   sentMs: number | undefined;
   /** Nobody waits for the answer any more. */
@@ -34,6 +35,8 @@ export class OperationQueue {
   #waiting: PendingOperation[] = [];
   readonly #sent = new Map<number, PendingOperation>();
   #nextId = 1;
+  /** How many operations of each verb were sent, those sent again counted again. */
+  readonly sentByVerb = new Map<Verb['$case'], number>();
 
   /** Operations that wait or are unanswered. */
   get size(): number {
@@ -48,7 +51,7 @@ export class OperationQueue {
   add(verb: Verb, key: number): PendingOperation {
     const pending: PendingOperation = {
       operation: { id: 0, key, verb },
-      result: deferred<Result>(),
+      result: deferred<Result['value']>(),
       sentMs: undefined,
       abandoned: false,
     };
@@ -72,16 +75,22 @@ export class OperationQueue {
       pending.sentMs = nowMs;
       this.#sent.set(pending.operation.id, pending);
       operations.push(pending.operation);
+      this.#count(pending.operation);
     }
     if (taken === this.#waiting.length) this.#waiting = [];
     else if (taken > 0) this.#waiting.splice(0, taken);
     return operations;
   }
 
-  /** The operation that `result` answers, taken out; undefined for an answer nobody asked for. */
+  /** Settles the operation that `result` answers; undefined for an answer nobody asked for. */
   answer(result: Result): PendingOperation | undefined {
     const pending = this.#sent.get(result.id);
-    if (pending) this.#sent.delete(result.id);
+    if (!pending) return undefined;
+    this.#sent.delete(result.id);
+    if (result.errno === 0) pending.result.resolve(result.value);
+    else if (!pending.abandoned) {
+      pending.result.reject(FsError.fromErrno(result.errno, result.message));
+    }
     return pending;
   }
 
@@ -99,6 +108,10 @@ export class OperationQueue {
     this.#waiting = [];
     add();
     this.#waiting = this.#waiting.concat(waited);
+  }
+
+  #count({ verb }: Operation): void {
+    if (verb) this.sentByVerb.set(verb.$case, (this.sentByVerb.get(verb.$case) ?? 0) + 1);
   }
 
   /** Ends everything with `error`. */

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { FsError, toFsError } from '../common/errors.js';
 import { ROOT_INODE, type InodeId } from '../common/ids.js';
 import { NAME_BYTES_MAX, SYMLINKS_FOLLOWED_MAX, SYMLINK_BYTES_MAX } from '../common/limits.js';
-import type { Attributes, Inodes } from './types.js';
+import type { Attributes, CallOptions, Inodes } from './types.js';
 
 /** Where a path ends. */
 export interface Place {
@@ -21,6 +21,7 @@ export interface Place {
 }
 
 const SLASH = 0x2f;
+const STEP: CallOptions = { forWalk: true };
 
 export function isDirectory(mode: number): boolean {
   return (mode & constants.S_IFMT) === constants.S_IFDIR;
@@ -46,8 +47,15 @@ export class PathWalker {
 
   /** Where `path` ends; the last name may be missing. Throws as `find`. */
   async locate(path: Buffer, followLast: boolean): Promise<Place> {
-    const walk = new Walk(this.inodes, path, followLast);
-    return walk.run();
+    return new Walk(this.inodes, path, followLast).run();
+  }
+
+  /** The directory at `path`, to go on from: times, size and links may be old. Throws as `find`. */
+  async #directory(path: Buffer): Promise<InodeId> {
+    const { attributes } = await new Walk(this.inodes, path, true, true).run();
+    if (!attributes) throw new FsError('ENOENT');
+    if (!isDirectory(attributes.mode)) throw new FsError('ENOTDIR');
+    return attributes.inode;
   }
 
   /** The directory and name of an entry to be made or removed: the last name is not looked up. */
@@ -57,9 +65,8 @@ export class PathWalker {
     if (!name) throw new FsError(path.length === 0 ? 'ENOENT' : 'EBUSY');
     if (isDots(name)) throw new FsError(name.length === 1 ? 'EINVAL' : 'ENOTEMPTY');
     if (name.length > NAME_BYTES_MAX) throw new FsError('ENAMETOOLONG');
-    const parent = await this.find(joinNames(names));
-    if (!isDirectory(parent.mode)) throw new FsError('ENOTDIR');
-    return { parent: parent.inode, name, mustBeDirectory: path[path.length - 1] === SLASH };
+    const parent = await this.#directory(joinNames(names));
+    return { parent, name, mustBeDirectory: path[path.length - 1] === SLASH };
   }
 }
 
@@ -67,6 +74,7 @@ class Walk {
   readonly #inodes: Inodes;
   readonly #followLast: boolean;
   readonly #mustBeDirectory: boolean;
+  readonly #goesOn: boolean;
   /** Names still to go, next last. */
   #names: Buffer[];
   #current: Attributes | undefined;
@@ -75,17 +83,19 @@ class Walk {
   #trail: Buffer[] = [];
   #followed = 0;
 
-  constructor(inodes: Inodes, path: Buffer, followLast: boolean) {
+  /** With `goesOn` the end too is only a step on a longer way. */
+  constructor(inodes: Inodes, path: Buffer, followLast: boolean, goesOn = false) {
     if (path.length === 0) throw new FsError('ENOENT');
     if (path.length > SYMLINK_BYTES_MAX) throw new FsError('ENAMETOOLONG');
     this.#inodes = inodes;
     this.#names = split(path).reverse();
     this.#mustBeDirectory = path[path.length - 1] === SLASH;
+    this.#goesOn = goesOn;
     this.#followLast = followLast || this.#mustBeDirectory;
   }
 
   async run(): Promise<Place> {
-    this.#current = await this.#inodes.getAttributes(ROOT_INODE);
+    this.#current = await this.#attributes(ROOT_INODE);
     for (;;) {
       const name = this.#names.pop();
       if (!name) break;
@@ -107,9 +117,13 @@ class Walk {
   async #step(directory: Attributes, name: Buffer): Promise<void> {
     if (isDots(name)) {
       this.#name = undefined;
-      if (name.length === 1) return;
+      if (name.length === 1) {
+        // The step before went on to this one; a walk that ends here wants it all.
+        if (!this.#stepOptions()) this.#current = await this.#attributes(directory.inode);
+        return;
+      }
       this.#trail.pop();
-      this.#current = await this.#inodes.getAttributes(directory.parent || ROOT_INODE);
+      this.#current = await this.#attributes(directory.parent || ROOT_INODE);
       this.#parent = this.#current.inode;
       return;
     }
@@ -134,14 +148,23 @@ class Walk {
     this.#current = directory;
     this.#name = undefined;
     if (target[0] !== SLASH) return;
-    this.#current = await this.#inodes.getAttributes(ROOT_INODE);
+    this.#current = await this.#attributes(ROOT_INODE);
     this.#parent = ROOT_INODE;
     this.#trail = [];
   }
 
+  #attributes(inode: InodeId): Promise<Attributes> {
+    return this.#inodes.getAttributes(inode, this.#stepOptions());
+  }
+
+  /** Called after the name of this step was taken off. */
+  #stepOptions(): CallOptions | undefined {
+    return this.#goesOn || this.#names.length > 0 ? STEP : undefined;
+  }
+
   async #lookup(parent: InodeId, name: Buffer): Promise<Attributes | undefined> {
     try {
-      return await this.#inodes.lookup(parent, name);
+      return await this.#inodes.lookup(parent, name, this.#stepOptions());
     } catch (error) {
       if (toFsError(error).code === 'ENOENT') return undefined;
       throw error;

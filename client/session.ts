@@ -13,7 +13,7 @@ import { sleep } from '../common/async.js';
 import { shiftTimestamp, timestampToMs, type Clock, type Timestamp } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import { ROOT_INODE, sessionId, type SessionId } from '../common/ids.js';
-import { CONNECT_TIMEOUT_MS, PROTOCOL_VERSION } from '../common/limits.js';
+import { CONNECT_TIMEOUT_MS, LAZY_OPERATION_MS, PROTOCOL_VERSION } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
 import { Backoff } from '../proto/control/channel.js';
 import type {
@@ -79,6 +79,7 @@ export class Session {
   #clockOffsetMs = 0;
   #recallsDone: number[] = [];
   #flushScheduled = false;
+  #lazyTimer: NodeJS.Timeout | undefined;
   #writeBlocked = false;
   #refused: FsError | undefined;
   #closed = false;
@@ -157,25 +158,44 @@ export class Session {
    * The master's answer to `verb`. Throws its errno; ETIMEDOUT after the session's timeout,
    * EINTR when aborted and not answered soon.
    */
-  async call(verb: Verb, options: SubmitOptions = {}): Promise<Result['value']> {
-    if (this.#closed) throw new FsError('ECONNRESET', { message: 'the client is closed' });
-    if (this.#refused) throw this.#refused;
-    if (options.signal?.aborted) throw new FsError('EINTR', { cause: options.signal.reason });
-    const pending = this.#queue.add(verb, options.key ?? 0);
+  call(verb: Verb, options?: SubmitOptions): Promise<Result['value']> {
+    const refusal = this.#refusal();
+    if (refusal) return Promise.reject(refusal);
+    const signal = options?.signal;
+    if (signal?.aborted) return Promise.reject(new FsError('EINTR', { cause: signal.reason }));
+    const pending = this.#queue.add(verb, options?.key ?? 0);
     this.#scheduleFlush();
-    const result = await this.#answered(pending, options.signal);
-    if (result.errno !== 0) throw FsError.fromErrno(result.errno, result.message);
-    return result.value;
+    if (!signal && this.#options.timeoutMs === undefined) return pending.result.promise;
+    return this.#answered(pending, signal);
+  }
+
+  /** As `call`, for what nobody waits for: it leaves with what follows, or soon by itself. */
+  callLater(verb: Verb): Promise<Result['value']> {
+    const refusal = this.#refusal();
+    if (refusal) return Promise.reject(refusal);
+    const pending = this.#queue.add(verb, 0);
+    this.#lazyTimer ??= setTimeout(() => {
+      this.#lazyTimer = undefined;
+      if (this.#queue.hasWaiting) this.#scheduleFlush();
+    }, LAZY_OPERATION_MS);
+    return pending.result.promise;
+  }
+
+  /** How many operations were sent, by verb. */
+  get operationsSent(): ReadonlyMap<string, number> {
+    return this.#queue.sentByVerb;
   }
 
   /** Waits for what is unanswered (a while), says goodbye and ends. */
   async close(): Promise<void> {
     if (this.#closed) return;
+    if (this.#queue.hasWaiting) this.#scheduleFlush();
     const untilMs = this.#options.clock.monotonicMs() + CONNECT_TIMEOUT_MS;
     while (this.#queue.size > 0 && this.#stream && untilMs > this.#options.clock.monotonicMs()) {
       await sleep(2);
     }
     this.#closed = true;
+    clearTimeout(this.#lazyTimer);
     this.#renewTimer?.cancel();
     this.lease.end();
     this.#queue.fail(new FsError('ECONNRESET', { message: 'the client is closed' }));
@@ -183,7 +203,15 @@ export class Session {
     this.#stream = undefined;
   }
 
-  async #answered(pending: PendingOperation, signal: AbortSignal | undefined): Promise<Result> {
+  #refusal(): FsError | undefined {
+    if (this.#closed) return new FsError('ECONNRESET', { message: 'the client is closed' });
+    return this.#refused;
+  }
+
+  async #answered(
+    pending: PendingOperation,
+    signal: AbortSignal | undefined,
+  ): Promise<Result['value']> {
     const timeoutMs = this.#options.timeoutMs;
     let timer: NodeJS.Timeout | undefined;
     if (timeoutMs !== undefined) {
@@ -286,7 +314,6 @@ export class Session {
         continue;
       }
       if (pending.sentMs !== undefined) this.lease.renewed(pending.sentMs);
-      pending.result.resolve(result);
     }
     if (reply.recalls.length > 0) {
       // After the promise jobs of the answers above, which may fill caches that this empties.

@@ -51,6 +51,11 @@ export interface CallOptions {
    * gets the same kernel request again passes the same key. Without one the client mints one.
    */
   key?: number | undefined;
+  /**
+   * A step of a path walk: inode, type, owner and permissions are true, but times, size and links
+   * of a directory in which this client changed names may be those of before.
+   */
+  forWalk?: boolean | undefined;
 }
 
 export interface DirectoryEntry {

@@ -173,9 +173,9 @@ export class WriteBehind {
     this.#committer.discard();
   }
 
-  /** Every chunk written since the last sync is on the disks of its chain. */
+  /** What was flushed is on the disks: of every chain written to, and of the master. */
   async sync(): Promise<void> {
-    await this.#committer.syncChunks();
+    await Promise.all([this.#committer.syncChunks(), this.#committer.makeDurable()]);
   }
 
   /** Gives back leases that nothing needs, all but the last `kept`. */

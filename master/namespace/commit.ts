@@ -18,6 +18,7 @@ export function commit(scope: Scope, request: Commit): Inode {
   const file = expectFile(tx, request.inode);
   checkBounds(request);
   scope.settle(file.inode);
+  if (isEmpty(request)) return file;
   if (request.movedFromInline) checkMove(scope, file, request);
   if (request.inlineWrites.length > 0) checkInline(scope, file, request.inlineWrites);
 
@@ -36,6 +37,12 @@ export function commit(scope: Scope, request: Commit): Inode {
   file.ctime = now;
   tx.inodes.update(file);
   return file;
+}
+
+/** Of an fsync with nothing to write: only its being durable matters. */
+function isEmpty({ chunks, inlineWrites, sizeAtLeast, mtime, movedFromInline }: Commit): boolean {
+  const writes = chunks.length + inlineWrites.length + sizeAtLeast;
+  return writes === 0 && !mtime && !movedFromInline;
 }
 
 function checkBounds({ sizeAtLeast, chunks }: Commit): void {
