@@ -28,7 +28,7 @@ export function interruptible<T>(promise: Promise<T>, signal: AbortSignal | unde
       },
       (error: unknown) => {
         done();
-        reject(error as Error);
+        reject(error);
       },
     );
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Directories } from '../../client/directories.js';
 import { Lease } from '../../client/lease.js';
 import { Metadata } from '../../client/metadata.js';
 import type { Attributes } from '../../client/types.js';
@@ -97,5 +98,94 @@ describe('metadata cache', () => {
     expect(told.map(({ inode }) => inode)).toEqual([FILE, DIRECTORY]);
     expect(told[1]?.names).toEqual([NAME]);
     expect(metadata.attributes(FILE)).toBeUndefined();
+  });
+
+  const MADE = { ...attributes(inodeId(9)), mode: 0o040755, nlink: 2 };
+
+  test('a new directory is known whole until a recall of its names, or more than fit', () => {
+    const { metadata } = fixture();
+    metadata.settleName(DIRECTORY, NAME, MADE.inode, metadata.moment(), MADE);
+    expect(metadata.name(MADE.inode, NAME)).toBe(0);
+    metadata.recall(recall(MADE.inode, { attributes: true }, [NAME]));
+    expect(metadata.name(MADE.inode, NAME)).toBeUndefined();
+    expect(metadata.name(MADE.inode, Buffer.from('other'))).toBe(0);
+    metadata.recall(recall(MADE.inode, { data: true }));
+    expect(metadata.name(MADE.inode, Buffer.from('other'))).toBeUndefined();
+  });
+
+  test('a new directory that others touched before the answer came is not known whole', () => {
+    const { metadata } = fixture();
+    const moment = metadata.moment();
+    metadata.recall(recall(MADE.inode, { attributes: true }, [NAME]));
+    metadata.settleName(DIRECTORY, NAME, MADE.inode, moment, MADE);
+    expect(metadata.name(MADE.inode, Buffer.from('other'))).toBeUndefined();
+    const changed = { ...MADE, inode: inodeId(10), ctime: { seconds: 1, nanoseconds: 1 } };
+    metadata.settleName(DIRECTORY, NAME, changed.inode, metadata.moment(), changed);
+    expect(metadata.name(changed.inode, NAME)).toBeUndefined();
+  });
+
+  test('reset tells of every directory known whole: names may be cached as absent above', () => {
+    const { metadata } = fixture();
+    metadata.settleName(DIRECTORY, NAME, MADE.inode, metadata.moment(), MADE);
+    const told = metadata.reset();
+    expect(told).toContainEqual({ inode: MADE.inode, attributes: false, data: true, names: [] });
+    expect(metadata.name(MADE.inode, NAME)).toBeUndefined();
+  });
+});
+
+describe('directories known whole', () => {
+  const page = (names: string[], end: boolean) => ({
+    entries: names.map((name, index) => ({
+      name: Buffer.from(name),
+      inode: inodeId(100 + index),
+      position: 10 + index,
+      type: 0o100000,
+    })),
+    end,
+  });
+
+  test('the longest unused is given up for room, and told of at a reset', () => {
+    const directories = new Directories(8);
+    for (const inode of [1, 2, 3, 4]) directories.made(inodeId(inode));
+    for (const name of ['a', 'b', 'c']) directories.set(inodeId(1), name, FILE);
+    expect(directories.find(inodeId(1), 'x')).toBe(0);
+    directories.set(inodeId(1), 'd', FILE);
+    directories.set(inodeId(1), 'e', FILE);
+    expect(directories.has(inodeId(2))).toBe(false);
+    expect(directories.has(inodeId(1))).toBe(true);
+    expect(directories.reset().sort()).toEqual([1, 2, 3, 4]);
+  });
+
+  test('a page of an older listing, or none of the first, makes nothing whole', () => {
+    const directories = new Directories();
+    expect(directories.asks(DIRECTORY, 50)).toBeUndefined();
+    const old = directories.asks(DIRECTORY, 0);
+    const young = directories.asks(DIRECTORY, 2);
+    if (!old || !young) throw new Error('a listing begins at the start');
+    expect(directories.listed(old, 0, page(['a'], true))).toBe(false);
+    expect(directories.listed(young, 2, page(['a'], false))).toBe(false);
+    const next = directories.asks(DIRECTORY, 10);
+    expect(next).toBe(young);
+    expect(directories.listed(young, 10, page([], true))).toBe(true);
+    expect(directories.find(DIRECTORY, 'a')).toBe(100);
+  });
+
+  test('what changed during a listing overrules its pages; a dropped one tells nothing', () => {
+    const directories = new Directories();
+    const listing = directories.asks(DIRECTORY, 0);
+    if (!listing) throw new Error('a listing begins at the start');
+    directories.set(DIRECTORY, 'a', 0);
+    directories.set(DIRECTORY, 'b', undefined);
+    expect(directories.listed(listing, 0, page(['a', 'b', 'c'], true))).toBe(true);
+    expect(['a', 'b', 'c', 'd'].map((name) => directories.find(DIRECTORY, name))).toEqual([
+      0,
+      undefined,
+      102,
+      0,
+    ]);
+    const second = directories.asks(DIRECTORY, 0);
+    if (!second) throw new Error('a listing begins at the start');
+    directories.drop(DIRECTORY);
+    expect(directories.listed(second, 0, page(['a'], true))).toBe(false);
   });
 });
