@@ -26,7 +26,7 @@ export function interruptible<T>(promise: Promise<T>, signal: AbortSignal | unde
         done();
         resolve(value);
       },
-      (error: unknown) => {
+      (error: Error) => {
         done();
         reject(error);
       },
