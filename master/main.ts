@@ -3,7 +3,7 @@
  * server. Nothing is decided here.
  */
 import { statSync } from 'node:fs';
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
+import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { FsError } from '../common/errors.js';
 import { INLINE_BYTES_MAX, REPLICATION_MAX } from '../common/limits.js';
@@ -18,6 +18,7 @@ import type { Capacity } from './namespace/statfs.js';
 import { adminService } from './rpc/admin.js';
 import { clusterService } from './rpc/cluster.js';
 import { Dispatcher } from './rpc/dispatcher.js';
+import { openFrontDoor, type FrontDoor } from './rpc/front-door.js';
 import { namespaceService } from './rpc/namespace.js';
 import { Coherence } from './sessions/coherence.js';
 import { Opens } from './sessions/opens.js';
@@ -80,11 +81,12 @@ export async function startMaster(options: MasterOptions): Promise<RunningMaster
     // Whoever connects must find sessions and nodes already loaded.
     parts.sessions.start();
     await parts.cluster.start();
-    const port = await bind(server, options.host, options.port);
+    const door = await openFrontDoor(server, options);
+    const { port } = door;
     const address = formatAddress(options.host, port);
     log.info({ address, cluster: facts.cluster, database: opened.path }, 'master is ready');
     const running = parts;
-    const stop = once(() => stopAll(server, running, commit, () => opened.close()));
+    const stop = once(() => stopAll(server, running, commit, () => opened.close(), door));
     return { address, port, cluster: facts.cluster, stop };
   } catch (error) {
     if (parts) await stopAll(server, parts, commit, () => opened.close());
@@ -144,7 +146,7 @@ function addServices(
   parts: Parts,
 ): void {
   const { clock, log, inlineMaxBytes } = options;
-  const { cluster, sessions, opens, recalls, promises, coherence } = parts;
+  const { cluster, sessions, opens, recalls, promises, coherence, orphans } = parts;
   const { nodes, damage, reports, verbs: chunkVerbs } = cluster;
   const { replication } = facts;
   const services = {
@@ -153,6 +155,7 @@ function addServices(
     capacity: () => capacityOf(cluster),
     replication,
     inGrace: () => sessions.inGrace(),
+    reclaimOrphans: () => orphans.wake(),
   };
   const dispatcher = new Dispatcher({
     commit,
@@ -231,22 +234,6 @@ function checkOptions({ replication, inlineMaxBytes, port }: MasterOptions): voi
   }
 }
 
-function bind(server: Server, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const address = formatAddress(host, port);
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
-      if (!error) resolve(bound);
-      else if (error.message.includes('EADDRINUSE')) {
-        const message = `port ${port} on ${host} is in use: stop its owner or choose another`;
-        reject(new FsError('EADDRINUSE', { message, cause: error }));
-      } else {
-        const message = `cannot listen on ${address}: ${error.message}`;
-        reject(new FsError('EINVAL', { message, cause: error }));
-      }
-    });
-  });
-}
-
 function formatAddress(host: string, port: number): string {
   return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -256,10 +243,13 @@ async function stopAll(
   { sessions, cluster, orphans }: Parts,
   commit: GroupCommit,
   closeDatabase: () => void,
+  door?: FrontDoor,
 ): Promise<void> {
+  const left = door?.close();
   sessions.stop(new FsError('ECONNRESET', { message: 'the master is stopping' }));
   await cluster.stop();
   await shutDown(server);
+  await left;
   await orphans.idle();
   await commit.close();
   closeDatabase();

@@ -1,12 +1,18 @@
 /**
  * Fetches a replica from other datanodes: every block checked, into a file beside, synced, then
- * renamed into place. A piece that one source cannot give is taken from the next.
+ * renamed into place. A piece that one source cannot give is taken from the next; one that none
+ * can give whole is put together from their good blocks.
  */
 import { firstBadPiece } from '../../common/checksum.js';
 import type { Disk } from '../../common/disk.js';
 import { FsError, toFsError } from '../../common/errors.js';
 import { chunkId, type ChunkId } from '../../common/ids.js';
-import { CHUNK_BYTES, COPY_READS_IN_FLIGHT, FRAME_PAYLOAD_BYTES_MAX } from '../../common/limits.js';
+import {
+  BLOCK_BYTES,
+  CHUNK_BYTES,
+  COPY_READS_IN_FLIGHT,
+  FRAME_PAYLOAD_BYTES_MAX,
+} from '../../common/limits.js';
 import type { CopyChunk } from '../../proto/control/generated/cluster.js';
 import type { NodeAddress } from '../../proto/control/generated/types.js';
 import { DataOp, type DataRequest, type Frame } from '../../proto/data/frame.js';
@@ -23,6 +29,8 @@ export interface CopyDependencies {
   space: Space;
   membership: Membership;
 }
+
+type Piece = Pick<Frame, 'payload' | 'checksums'>;
 
 export class Copier {
   readonly #dependencies: CopyDependencies;
@@ -82,15 +90,18 @@ export class Copier {
 
   /** Reads ahead of the writes, which go in order. */
   async #fill(file: ChunkFile, length: number, order: CopyChunk): Promise<void> {
-    const ahead: Promise<Frame>[] = [];
+    const ahead: Promise<Piece>[] = [];
     let asked = 0;
     try {
       for (let at = 0; at < length; at += FRAME_PAYLOAD_BYTES_MAX) {
         while (asked < length && ahead.length < COPY_READS_IN_FLIGHT) {
-          ahead.push(this.#readPiece(asked, length, order));
+          const piece = this.#readPiece(asked, length, order);
+          // Its turn to be awaited may come after it failed: that is not unhandled.
+          piece.catch(() => undefined);
+          ahead.push(piece);
           asked += FRAME_PAYLOAD_BYTES_MAX;
         }
-        const piece = await (ahead.shift() as Promise<Frame>);
+        const piece = await (ahead.shift() as Promise<Piece>);
         // A piece of zeros is left out: the file is as sparse as its source.
         if (piece.checksums.every((byte) => byte === 0)) continue;
         await file.write(at, piece.payload.subarray(0, length - at), piece.checksums);
@@ -100,8 +111,30 @@ export class Copier {
     }
   }
 
-  #readPiece(offset: number, end: number, order: CopyChunk): Promise<Frame> {
+  async #readPiece(offset: number, end: number, order: CopyChunk): Promise<Piece> {
     const length = Math.min(FRAME_PAYLOAD_BYTES_MAX, end - offset);
+    try {
+      return await this.#read(offset, length, order);
+    } catch (error) {
+      if (order.sources.length === 1 || length <= BLOCK_BYTES) throw error;
+      return this.#readBlocks(offset, length, order);
+    }
+  }
+
+  /** Each block from the first source that has it good. */
+  async #readBlocks(offset: number, length: number, order: CopyChunk): Promise<Piece> {
+    const blocks: Frame[] = [];
+    for (let at = 0; at < length; at += BLOCK_BYTES) {
+      const bytes = Math.min(BLOCK_BYTES, length - at);
+      blocks.push(await this.#read(offset + at, bytes, order));
+    }
+    return {
+      payload: Buffer.concat(blocks.map(({ payload }) => payload)),
+      checksums: Buffer.concat(blocks.map(({ checksums }) => checksums)),
+    };
+  }
+
+  #read(offset: number, length: number, order: CopyChunk): Promise<Frame> {
     const { chunk, version: chunkVersion } = order;
     return this.#ask(order.sources, { op: DataOp.READ, chunk, chunkVersion, offset, length });
   }
