@@ -29,6 +29,10 @@ export interface ProcessClusterOptions {
   inlineMax?: number;
   /** More arguments for a role: 'master', 'datanode-1', 'mount-a'. */
   extraArguments?: (role: string) => string[];
+  /** Makes ready what a cluster's folder needs before anything starts in it: disks, old data. */
+  prepare?: (directory: string) => Promise<void>;
+  /** Undoes it, when all processes are gone. */
+  cleanUp?: (directory: string) => Promise<void>;
   /** Where datanode `number` finds the master; for a network that fails. */
   masterSeenBy?: (role: string, address: string) => string;
 }
@@ -57,6 +61,7 @@ export class ProcessCluster implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), 'cairn-processes-'));
     const cluster = new ProcessCluster(options, directory, await freePort());
     try {
+      await options.prepare?.(directory);
       await cluster.startMaster();
       const numbers = cluster.datanodeNumbers();
       await Promise.all(numbers.map((number) => cluster.startDatanode(number)));
@@ -207,6 +212,7 @@ export class ProcessCluster implements AsyncDisposable {
     for (const name of this.#roles.keys()) this.resume(name);
     await Promise.all(datanodes.map((name) => this.stopRole(name)));
     if (this.#roles.has('master')) await this.stopRole('master');
+    await this.#options.cleanUp?.(this.directory);
     await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
   }
 
