@@ -4,7 +4,7 @@
  */
 import { deferred, type Deferred } from '../common/async.js';
 import { DIRTY_BYTES_MAX } from '../common/limits.js';
-import { interruptible } from './interrupt.js';
+import { interruptible, type InterruptSignal } from './interrupt.js';
 
 export class DirtyBudget {
   #used = 0;
@@ -21,7 +21,7 @@ export class DirtyBudget {
   }
 
   /** Waits until `bytes` fit. Throws EINTR. */
-  async take(bytes: number, signal?: AbortSignal): Promise<void> {
+  async take(bytes: number, signal?: InterruptSignal): Promise<void> {
     if (this.#waiting.length === 0 && this.#fits(bytes)) {
       this.#used += bytes;
       return;

@@ -5,8 +5,22 @@
 import { FsError } from '../common/errors.js';
 import { INTERRUPT_GRACE_MS } from '../common/limits.js';
 
+/**
+ * What is used of an AbortSignal. A mount has one for each request of the kernel, and gives
+ * something that costs less.
+ */
+export interface InterruptSignal {
+  readonly aborted: boolean;
+  readonly reason?: unknown;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
 /** `promise`, or EINTR when it takes longer than INTERRUPT_GRACE_MS after `signal` aborted. */
-export function interruptible<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export function interruptible<T>(
+  promise: Promise<T>,
+  signal: InterruptSignal | undefined,
+): Promise<T> {
   if (!signal) return promise;
   return new Promise<T>((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;

@@ -1,6 +1,7 @@
 /** One open of a regular file: its flags, and the file it shares with the other opens. */
 import { FsError } from '../common/errors.js';
 import type { HandleId, InodeId } from '../common/ids.js';
+import type { InterruptSignal } from './interrupt.js';
 import type { SharedFile } from './shared-file.js';
 import type { Attributes, OpenFile } from './types.js';
 
@@ -30,22 +31,22 @@ export class ClientOpenFile implements OpenFile {
     return this.file.writeBack;
   }
 
-  async read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+  async read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     this.#check(this.flags.read);
     return this.file.read(offset, length, signal);
   }
 
-  async write(offset: number | null, data: Buffer, signal?: AbortSignal): Promise<number> {
+  async write(offset: number | null, data: Buffer, signal?: InterruptSignal): Promise<number> {
     this.#check(this.flags.write);
     const at = this.flags.append ? null : offset;
     return this.file.write(at, data, this.flags.sync, signal);
   }
 
-  async flush(signal?: AbortSignal): Promise<void> {
+  async flush(signal?: InterruptSignal): Promise<void> {
     if (this.flags.write) await this.file.flush(signal);
   }
 
-  async fsync(signal?: AbortSignal): Promise<void> {
+  async fsync(signal?: InterruptSignal): Promise<void> {
     await this.file.fsync(signal);
   }
 

@@ -25,7 +25,7 @@ import type {
   Welcome,
 } from '../proto/control/generated/namespace.js';
 import { ControlStream, SessionRefused } from './control-stream.js';
-import { interruptible } from './interrupt.js';
+import { interruptible, type InterruptSignal } from './interrupt.js';
 import { Lease } from './lease.js';
 import { OperationQueue, type PendingOperation, type Verb } from './operation-queue.js';
 
@@ -63,7 +63,7 @@ export interface SessionHooks {
 
 export interface SubmitOptions {
   key?: number | undefined;
-  signal?: AbortSignal | undefined;
+  signal?: InterruptSignal | undefined;
 }
 
 export class Session {
@@ -210,7 +210,7 @@ export class Session {
 
   async #answered(
     pending: PendingOperation,
-    signal: AbortSignal | undefined,
+    signal: InterruptSignal | undefined,
   ): Promise<Result['value']> {
     const timeoutMs = this.#options.timeoutMs;
     let timer: NodeJS.Timeout | undefined;

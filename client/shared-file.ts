@@ -17,7 +17,7 @@ import type { DirtyBudget } from './dirty-budget.js';
 import type { Piece } from './dirty-extents.js';
 import { FileContent } from './file-content.js';
 import { FileReader } from './file-reader.js';
-import { interruptible } from './interrupt.js';
+import { interruptible, type InterruptSignal } from './interrupt.js';
 import type { Metadata } from './metadata.js';
 import type { ReadCache } from './read-cache.js';
 import type { Session } from './session.js';
@@ -69,6 +69,7 @@ export class SharedFile {
       cache,
       content: this.content,
       metadata,
+      isAlone: () => this.writeBack,
     });
     this.#reader = new FileReader({
       inode,
@@ -110,7 +111,7 @@ export class SharedFile {
   }
 
   /** Up to `length` bytes; fewer only at the end. */
-  async read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer> {
+  async read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     this.#check();
     const reading = this.#read(offset, length);
     return signal ? interruptible(reading, signal) : reading;
@@ -153,7 +154,7 @@ export class SharedFile {
     offset: number | null,
     data: Buffer,
     sync: boolean,
-    signal?: AbortSignal,
+    signal?: InterruptSignal,
   ): Promise<number> {
     this.#check();
     const error = this.behind.takeError();
@@ -167,12 +168,12 @@ export class SharedFile {
     return at;
   }
 
-  async #append(data: Buffer, signal?: AbortSignal): Promise<number> {
+  async #append(data: Buffer, signal?: InterruptSignal): Promise<number> {
     if (!this.writeBack || !this.content.isCurrent) await this.content.refresh();
     return this.#take(this.size, data, signal);
   }
 
-  async #take(offset: number, data: Buffer, signal?: AbortSignal): Promise<number> {
+  async #take(offset: number, data: Buffer, signal?: InterruptSignal): Promise<number> {
     if (offset + data.length > FILE_BYTES_MAX) throw new FsError('EFBIG');
     if (data.length <= WRITE_PART_BYTES) await this.#takePart(offset, data, signal);
     else {
@@ -183,7 +184,7 @@ export class SharedFile {
     return offset;
   }
 
-  async #takePart(offset: number, data: Buffer, signal?: AbortSignal): Promise<void> {
+  async #takePart(offset: number, data: Buffer, signal?: InterruptSignal): Promise<void> {
     if (data.length === 0) return;
     const { budget, session } = this.environment;
     while (this.behind.isFull) await interruptible(this.behind.progress(), signal);
@@ -220,7 +221,7 @@ export class SharedFile {
   }
 
   /** Written data is acknowledged by every replica and committed. Throws what failed. */
-  async flush(signal?: AbortSignal): Promise<void> {
+  async flush(signal?: InterruptSignal): Promise<void> {
     if (!this.behind.isDirty) {
       const error = this.behind.takeError();
       if (error) throw error;
@@ -231,7 +232,7 @@ export class SharedFile {
   }
 
   /** `flush`, and on the disks of every replica. */
-  async fsync(signal?: AbortSignal): Promise<void> {
+  async fsync(signal?: InterruptSignal): Promise<void> {
     this.#check();
     const error = await interruptible(this.behind.flush(true), signal);
     if (error) throw error;

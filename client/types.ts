@@ -5,6 +5,7 @@
  */
 import type { Timestamp } from '../common/clock.js';
 import type { HandleId, InodeId } from '../common/ids.js';
+import type { InterruptSignal } from './interrupt.js';
 
 /** The same fields as the message of the protocol, with local dirty size and mtime merged in. */
 export interface Attributes {
@@ -45,7 +46,7 @@ export interface Caller {
 
 /** How a call may be cut short, and how it is known if it must be sent again. */
 export interface CallOptions {
-  signal?: AbortSignal | undefined;
+  signal?: InterruptSignal | undefined;
   /**
    * Names a mutation for good (docs/protocol.md, "exactly once"): a replaced mount worker that
    * gets the same kernel request again passes the same key. Without one the client mints one.
@@ -100,17 +101,17 @@ export interface OpenFile {
   /** Attributes at the time of the open. */
   readonly opened: Attributes;
   /** Up to `length` bytes at `offset`; shorter only at the end of the file. Holes are zeros. */
-  read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
+  read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer>;
   /**
    * Takes all of `data` or throws. `offset` null appends. `data` belongs to the caller again when
    * the promise resolves. An earlier failed write-behind is thrown here once (semantics.md 11).
    * Resolves with the offset written at.
    */
-  write(offset: number | null, data: Buffer, signal?: AbortSignal): Promise<number>;
+  write(offset: number | null, data: Buffer, signal?: InterruptSignal): Promise<number>;
   /** Written data is acknowledged by every replica and committed (close(2) of one descriptor). */
-  flush(signal?: AbortSignal): Promise<void>;
+  flush(signal?: InterruptSignal): Promise<void>;
   /** `flush`, and every replica has it on disk. */
-  fsync(signal?: AbortSignal): Promise<void>;
+  fsync(signal?: InterruptSignal): Promise<void>;
   /** Ends the open; flushes first. Idempotent. */
   close(): Promise<void>;
 }

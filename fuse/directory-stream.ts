@@ -5,6 +5,7 @@
  */
 import type { InodeId } from '../common/ids.js';
 import { DIRECTORY_PAGE_ENTRIES_MAX } from '../common/limits.js';
+import type { InterruptSignal } from '../client/interrupt.js';
 import type { DirectoryEntry, Inodes } from '../client/types.js';
 import type { Changes } from './changes.js';
 
@@ -48,7 +49,11 @@ export class DirectoryStream {
   }
 
   /** Entries after `position`, of which there may be more than fit a reply. */
-  async after(position: number, withAttributes: boolean, signal: AbortSignal): Promise<Remaining> {
+  async after(
+    position: number,
+    withAttributes: boolean,
+    signal: InterruptSignal,
+  ): Promise<Remaining> {
     let page = this.#page;
     if (!page || !this.#covers(page, position, withAttributes)) {
       page = await this.#fetch(position, withAttributes, signal);
@@ -70,7 +75,7 @@ export class DirectoryStream {
     return page.end || (last !== undefined && position < last.position);
   }
 
-  async #fetch(after: number, withAttributes: boolean, signal: AbortSignal): Promise<Page> {
+  async #fetch(after: number, withAttributes: boolean, signal: InterruptSignal): Promise<Page> {
     const ahead = this.#ahead;
     this.#ahead = undefined;
     if (ahead?.after === after && (ahead.withAttributes || !withAttributes)) {
@@ -81,7 +86,7 @@ export class DirectoryStream {
     return this.#ask(after, withAttributes, signal);
   }
 
-  async #ask(after: number, withAttributes: boolean, signal?: AbortSignal): Promise<Page> {
+  async #ask(after: number, withAttributes: boolean, signal?: InterruptSignal): Promise<Page> {
     const since = this.#changes.now;
     const limit = DIRECTORY_PAGE_ENTRIES_MAX;
     const options = { signal };

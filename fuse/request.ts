@@ -3,7 +3,11 @@
  * own until it is answered: what is kept longer must be copied.
  */
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
+import type { InterruptSignal } from '../client/interrupt.js';
 import type { CallOptions, Caller } from '../client/types.js';
+
+const EMPTY = Buffer.alloc(0);
+const NO_LISTENERS: (() => void)[] = [];
 
 export class KernelRequest implements Caller, CallOptions {
   /** As options of a call that may be applied twice; mutations take `keyedOptions`. */
@@ -13,7 +17,7 @@ export class KernelRequest implements Caller, CallOptions {
   /** What follows arguments and names: the bytes of a WRITE, the value of a SETXATTR. */
   data: Buffer = EMPTY;
   answered = false;
-  #controller: AbortController | undefined;
+  readonly #interrupt = new Interrupt();
 
   constructor(
     readonly opcode: number,
@@ -39,12 +43,11 @@ export class KernelRequest implements Caller, CallOptions {
   }
 
   /** Aborts when the kernel interrupts the request. */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    return this.#controller.signal;
+  get signal(): InterruptSignal {
+    return this.#interrupt;
   }
 
-  /** The request itself: an answer from a cache then costs no AbortController. */
+  /** The request itself. */
   get options(): CallOptions {
     return this;
   }
@@ -60,9 +63,27 @@ export class KernelRequest implements Caller, CallOptions {
   }
 
   abort(): void {
-    this.#controller ??= new AbortController();
-    this.#controller.abort();
+    this.#interrupt.abort();
   }
 }
 
-const EMPTY = Buffer.alloc(0);
+/** An AbortSignal is twelve microseconds of every request; this is none. */
+class Interrupt implements InterruptSignal {
+  aborted = false;
+  #listeners: (() => void)[] = NO_LISTENERS;
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    if (this.#listeners.length === 0) this.#listeners = [listener];
+    else this.#listeners.push(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners = this.#listeners.filter((other) => other !== listener);
+  }
+
+  abort(): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    for (const listener of this.#listeners.slice()) listener();
+  }
+}
