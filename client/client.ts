@@ -16,7 +16,7 @@ import { Metadata } from './metadata.js';
 import { OpenFiles } from './open-files.js';
 import { ReadCache } from './read-cache.js';
 import { Session } from './session.js';
-import type { Inodes } from './types.js';
+import type { Inodes, Invalidation } from './types.js';
 import { NullJournal, type JournalWrite, type WriteJournal } from './write-journal.js';
 
 export interface ClientOptions {
@@ -36,6 +36,8 @@ export interface ClientOptions {
   nodeDeadMs?: number | undefined;
   /** False: never read the files of datanodes on this machine, always ask them. */
   shortCircuit?: boolean | undefined;
+  /** A listener as `Inodes.onInvalidate` takes, that misses nothing from the first moment on. */
+  onInvalidate?: ((invalidation: Invalidation) => Promise<void>) | undefined;
 }
 
 export interface Client {
@@ -72,6 +74,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     journal: options.journal ?? new NullJournal(),
   });
   const inodes = new InodeClient(session, metadata, files);
+  if (options.onInvalidate) inodes.onInvalidate(options.onInvalidate);
   session.setHooks({
     held: () => files.held(),
     onRecall: (recall) => inodes.recall(recall),

@@ -96,6 +96,8 @@ export const OPEN_OUT = struct({ fh: u64, openFlags: u32, pad: padding(4) });
 export const CREATE_OUT = struct({ entry: nested(ENTRY_OUT), open: nested(OPEN_OUT) });
 
 export const FORGET_IN = struct({ nlookup: offset64 });
+/** fuse_forget_one: as many as a batch says follow it. */
+export const FORGET_ONE = struct({ nodeid: offset64, nlookup: offset64 });
 export const BATCH_FORGET_IN = struct({ count: u32, pad: padding(4) });
 export const GETATTR_IN = struct({ getattrFlags: u32, pad: padding(4), fh: u64 });
 

@@ -1,6 +1,6 @@
 /** Attributes of the client as the kernel wants them, with how long it may believe them. */
 import type { InodeId } from '../common/ids.js';
-import type { Attributes, Inodes } from '../client/types.js';
+import type { Attributes } from '../client/types.js';
 import type { AttrOut, AttrValue, EntryOut } from './abi.js';
 import type { MountState } from './mount-state.js';
 
@@ -34,13 +34,15 @@ export function blocksOf(a: Attributes): number {
   return Math.ceil(a.allocated / STAT_BLOCK_BYTES);
 }
 
-export function toAttrOut(inodes: Inodes, a: Attributes): AttrOut {
-  const ms = inodes.cacheMs(a.inode);
+export function toAttrOut(mount: MountState, a: Attributes): AttrOut {
+  mount.nodes.noteTold(a);
+  const ms = mount.inodes.cacheMs(a.inode);
   return { attrValid: seconds(ms), attrValidNsec: nanoseconds(ms), attr: toAttr(a) };
 }
 
 /** `parent` has promised the name, the inode its attributes: two promises, two times. */
 export function toEntryOut(mount: MountState, parent: InodeId, a: Attributes): EntryOut {
+  mount.nodes.noteTold(a);
   const entryMs = mount.entryMs(parent);
   const attrMs = mount.inodes.cacheMs(a.inode);
   return {

@@ -191,6 +191,9 @@ function isEnd(code: string | undefined): boolean {
   return code === 'ENODEV' || code === 'ECONNABORTED';
 }
 
+/** EPERM: not mounted yet, so the kernel caches nothing. */
+const EXPECTED_OF_NOTIFICATIONS = ['ENOENT', 'ENODEV', 'ENOTDIR', 'ENOTCONN', 'EPERM'];
+
 function isExpectedOfNotification(code: string | undefined): boolean {
-  return code === 'ENOENT' || code === 'ENODEV' || code === 'ENOTDIR' || code === 'ENOTCONN';
+  return code !== undefined && EXPECTED_OF_NOTIFICATIONS.includes(code);
 }

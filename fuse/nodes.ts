@@ -6,6 +6,8 @@
 import { LRUCache } from 'lru-cache';
 import type { InodeId } from '../common/ids.js';
 import { MOUNT_NODES_REMEMBERED_MAX } from '../common/limits.js';
+import type { Attributes } from '../client/types.js';
+import { Mode } from './constants.js';
 
 export class KernelNodes {
   /** Data version of which the kernel's pages of an inode are. */
@@ -21,6 +23,28 @@ export class KernelNodes {
     },
   });
   #forgotNames = false;
+
+  /**
+   * Directories by what the kernel was last told of them, until it forgets them. One that has been
+   * removed lives on, empty and nameless, while some process works in it.
+   */
+  readonly #directories = new LRUCache<InodeId, Attributes>({ max: MOUNT_NODES_REMEMBERED_MAX });
+
+  noteTold(attributes: Attributes): void {
+    const isDirectory = (attributes.mode & Mode.S_IFMT) === Mode.S_IFDIR;
+    if (isDirectory) this.#directories.set(attributes.inode, attributes);
+  }
+
+  /** What is left of a directory that is gone; undefined where the kernel does not hold it. */
+  removedDirectory(inode: InodeId): Attributes | undefined {
+    const told = this.#directories.get(inode);
+    return told && { ...told, nlink: 0 };
+  }
+
+  /** The kernel no longer holds `inode`. */
+  forgotten(inode: InodeId): void {
+    this.#directories.delete(inode);
+  }
 
   noteNames(directory: InodeId): void {
     this.#withNames.set(directory, true);

@@ -71,7 +71,11 @@ const entry = { reply: abi.ENTRY_OUT, names: 1, lock: 'directory' } as const;
 
 declare('FUSE_LOOKUP', { names: 1, reply: abi.ENTRY_OUT, handle: inode.lookup });
 declare('FUSE_FORGET', { request: abi.FORGET_IN, owed: false, handle: inode.forget });
-declare('FUSE_BATCH_FORGET', { request: abi.BATCH_FORGET_IN, owed: false, handle: inode.forget });
+declare('FUSE_BATCH_FORGET', {
+  request: abi.BATCH_FORGET_IN,
+  owed: false,
+  handle: inode.batchForget,
+});
 declare('FUSE_GETATTR', {
   request: abi.GETATTR_IN,
   reply: abi.ATTR_OUT,

@@ -1,6 +1,6 @@
 /** The parts of a kernel mount put together, over one descriptor and one client. */
 import type { Logger } from '../common/log.js';
-import type { Inodes } from '../client/types.js';
+import type { Inodes, Invalidation } from '../client/types.js';
 import { Changes } from './changes.js';
 import { FuseDevice, type FuseDescriptors } from './device.js';
 import { Handles } from './handles.js';
@@ -15,7 +15,6 @@ import { Session } from './session.js';
 
 /** Of /dev/fuse; mounted when `serve` is called. */
 export interface KernelMountOptions extends FuseDescriptors {
-  inodes: Inodes;
   log: Logger;
   /** What a worker before this one agreed with the kernel. */
   agreed?: Negotiated | undefined;
@@ -28,62 +27,87 @@ export interface KernelMountOptions extends FuseDescriptors {
 /** Where the kernel cannot be told that all names of a directory are stale. */
 const ENTRY_MS_MAX_WITHOUT_EPOCH = 1_000;
 
+/**
+ * There before the client is: what a dead worker told the kernel may be recalled as soon as its
+ * session is resumed, and the kernel must hear of it.
+ */
 export class KernelMount {
+  readonly #options: KernelMountOptions;
   readonly #device: FuseDevice;
-  readonly #session: Session;
-  readonly #replaces: boolean;
+  readonly #changes = new Changes();
+  readonly #nodes = new KernelNodes();
+  readonly #locks = new KernelLocks();
+  readonly #recalls: Recalls;
+  #agreed: Negotiated | undefined;
+  #session: Session | undefined;
 
-  /** From here on recalls reach the kernel. */
   constructor(options: KernelMountOptions) {
-    const { inodes, log, agreed, onNegotiated } = options;
-    this.#replaces = options.replaces ?? false;
-    const device = new FuseDevice(options, log);
-    const changes = new Changes();
-    const nodes = new KernelNodes();
-    const locks = new KernelLocks();
-    const can = (what: (agreed: Negotiated) => boolean) =>
-      session.agreed !== undefined && what(session.agreed);
-    const recalls = new Recalls({
-      notify: (message) => device.notify(message),
-      expireOnly: () => can(canExpireEntries),
-      dropAll: () => can(canDropAllEntries),
-      locks,
-      changes,
-      nodes,
-      log,
-    });
-    const mount: MountState = {
-      inodes,
-      nodes,
-      changes,
-      handles: new Handles(inodes, changes),
-      log,
-      entryMs(directory) {
-        nodes.noteNames(directory);
-        const cacheMs = inodes.cacheMs(directory);
-        if (can(canDropAllEntries)) return cacheMs;
-        return Math.min(cacheMs, ENTRY_MS_MAX_WITHOUT_EPOCH);
-      },
-      invalidate: (inode, from) => recalls.invalidate(inode, from),
-    };
-    const session = new Session({
-      mount,
-      locks,
-      send: (head, headBytes, payload) => device.reply(head, headBytes, payload),
-      onNegotiated: (terms) => onNegotiated?.(terms),
-      onInterrupt: interruptLater,
-    });
-    if (agreed) session.adopt(agreed);
+    this.#options = options;
+    this.#agreed = options.agreed;
+    const device = new FuseDevice(options, options.log);
     this.#device = device;
-    this.#session = session;
-    inodes.onInvalidate((invalidation) => recalls.carryOut(invalidation));
+    this.#recalls = new Recalls({
+      notify: (message) => device.notify(message),
+      expireOnly: () => this.#can(canExpireEntries),
+      dropAll: () => this.#can(canDropAllEntries),
+      locks: this.#locks,
+      changes: this.#changes,
+      nodes: this.#nodes,
+      log: options.log,
+    });
+  }
+
+  /** Carries out a recall; a listener for the client. */
+  carryOut(invalidation: Invalidation): Promise<void> {
+    return this.#recalls.carryOut(invalidation);
+  }
+
+  /** Requests served so far, by opcode; for the curious. */
+  get requestsServed(): Record<string, number> {
+    return this.#session?.requestsServed ?? {};
   }
 
   /** Serves requests. Resolves when the file system has been unmounted. */
-  async serve(): Promise<void> {
+  async serve(inodes: Inodes): Promise<void> {
+    const session = this.#newSession(inodes);
+    this.#session = session;
     // Before the first read: a request that this worker has read must not come twice.
-    if (this.#replaces) this.#device.notifyNow(resend());
-    await this.#device.serve((message) => this.#session.receive(message));
-    this.#session.abortAll();
+    if (this.#options.replaces) this.#device.notifyNow(resend());
+    await this.#device.serve((message) => session.receive(message));
+    session.abortAll();
+  }
+
+  #newSession(inodes: Inodes): Session {
+    const nodes = this.#nodes;
+    const mount: MountState = {
+      inodes,
+      nodes,
+      changes: this.#changes,
+      handles: new Handles(inodes, this.#changes),
+      log: this.#options.log,
+      entryMs: (directory) => {
+        nodes.noteNames(directory);
+        const cacheMs = inodes.cacheMs(directory);
+        if (this.#can(canDropAllEntries)) return cacheMs;
+        return Math.min(cacheMs, ENTRY_MS_MAX_WITHOUT_EPOCH);
+      },
+      invalidate: (inode, from) => this.#recalls.invalidate(inode, from),
+    };
+    const session = new Session({
+      mount,
+      locks: this.#locks,
+      send: (head, headBytes, payload) => this.#device.reply(head, headBytes, payload),
+      onNegotiated: (agreed) => {
+        this.#agreed = agreed;
+        this.#options.onNegotiated?.(agreed);
+      },
+      onInterrupt: interruptLater,
+    });
+    if (this.#agreed) session.adopt(this.#agreed);
+    return session;
+  }
+
+  #can(what: (agreed: Negotiated) => boolean): boolean {
+    return this.#agreed !== undefined && what(this.#agreed);
   }
 }

@@ -11,12 +11,14 @@ import { FUSE_KERNEL_VERSION, FUSE_UNIQUE_RESEND_HIGH, Opcode } from './constant
 import { negotiate, type Negotiated } from './init.js';
 import type { KernelLocks } from './locks.js';
 import type { MountState } from './mount-state.js';
-import { rowOf, type Row } from './ops.js';
+import { allRows, rowOf, type Row } from './ops.js';
 import { KernelRequest } from './request.js';
 
 const TWO_32 = 2 ** 32;
 /** What every kernel sends of INIT. */
 const INIT_IN_BYTES_MIN = 16;
+/** Opcodes above are not served. */
+const OPCODES_COUNTED = 64;
 const EMPTY = Buffer.alloc(0);
 
 export interface SessionParts {
@@ -41,6 +43,8 @@ export class Session {
   #agreed: Negotiated | undefined;
 
   readonly #traces: boolean;
+  /** Requests by opcode. */
+  readonly #served = new Float64Array(OPCODES_COUNTED);
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -60,6 +64,16 @@ export class Session {
     return this.#inFlight.size;
   }
 
+  /** How many requests were served, by the name of their opcode. */
+  get requestsServed(): Record<string, number> {
+    const served: Record<string, number> = {};
+    for (const { opcode, name } of allRows()) {
+      const count = this.#served[opcode];
+      if (count) served[name] = count;
+    }
+    return served;
+  }
+
   /**
    * One message of the kernel. `message` is the caller's again when the promise resolves, or at
    * once where there is none.
@@ -76,6 +90,7 @@ export class Session {
         return this.#reply(request, undefined, undefined);
     }
     const row = rowOf(request.opcode);
+    this.#count(request.opcode);
     if (!row) {
       const opcode = request.opcode;
       this.#parts.mount.log.debug({ opcode }, 'the kernel asked for what is not served');
@@ -94,6 +109,11 @@ export class Session {
   /** Aborts everything under way: the mount is gone. */
   abortAll(): void {
     for (const request of this.#inFlight.values()) request.abort();
+  }
+
+  #count(opcode: number): void {
+    const before = this.#served[opcode];
+    if (before !== undefined) this.#served[opcode] = before + 1;
   }
 
   #parseHeader(message: Buffer): KernelRequest | undefined {

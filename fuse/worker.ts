@@ -50,6 +50,14 @@ class MountWorker {
     process.on('SIGTERM', () => {
       if (!process.connected) void this.#leave().then(dieNow);
     });
+    process.on('SIGUSR2', () => {
+      const { requestsServed } = this.#mount ?? {};
+      const operationsSent = Object.fromEntries(this.#client?.operationsSent ?? []);
+      this.#log.info(
+        { requestsServed, operationsSent },
+        'what the kernel asked, and we the master',
+      );
+    });
     process.on('disconnect', () => {
       this.#log.warn('the supervisor of this mount has died; the worker goes on without it');
       if (!this.#serving) dieNow();
@@ -64,6 +72,18 @@ class MountWorker {
   async #start(start: WorkerStart): Promise<void> {
     this.#log = createLogger('mount worker', start.logLevel as LogLevel);
     const { master, cluster, timeoutMs, nodeDeadMs, shortCircuit, resume } = start;
+    const mount = new KernelMount({
+      fd: FUSE_FD,
+      pollFd: FUSE_POLL_FD,
+      log: this.#log,
+      agreed: start.agreed,
+      replaces: start.replaces,
+      onNegotiated: (agreed) => {
+        tell({ type: 'negotiated', agreed });
+        this.#tellReady();
+      },
+    });
+    this.#mount = mount;
     try {
       this.#client = await openClient({
         master,
@@ -75,6 +95,7 @@ class MountWorker {
         nodeDeadMs,
         shortCircuit,
         resume: resume && { session: resume.id, secret: resume.secret },
+        onInvalidate: (invalidation) => mount.carryOut(invalidation),
       });
     } catch (error) {
       const fault = toFsError(error);
@@ -82,18 +103,6 @@ class MountWorker {
       tell({ type: 'failed', code: fault.code, message: fault.message });
       return;
     }
-    this.#mount = new KernelMount({
-      fd: FUSE_FD,
-      pollFd: FUSE_POLL_FD,
-      inodes: this.#client.inodes,
-      log: this.#log,
-      agreed: start.agreed,
-      replaces: start.replaces,
-      onNegotiated: (agreed) => {
-        tell({ type: 'negotiated', agreed });
-        this.#tellReady();
-      },
-    });
     tell({ type: 'connected', session: sessionOf(this.#client) });
     if (start.agreed) this.#tellReady();
   }
@@ -113,7 +122,7 @@ class MountWorker {
       known = client.session.id;
       tell({ type: 'session', session: sessionOf(client) });
     }, SESSION_CHECK_MS);
-    await this.#mount.serve();
+    await this.#mount.serve(client.inodes);
     clearInterval(sessionCheck);
     this.#log.info('unmounted');
     await this.#leave();

@@ -10,7 +10,9 @@ import { DirentPacker } from '../dirent.js';
 import type { Remaining } from '../directory-stream.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
+import { whatRemains } from './removed.js';
 
+const EMPTY = Buffer.alloc(0);
 const DOT = Buffer.from('.');
 const DOT_DOT = Buffer.from('..');
 const DOT_POSITION = 1;
@@ -46,6 +48,20 @@ export function readdirplus(
 }
 
 async function list(
+  mount: MountState,
+  request: KernelRequest,
+  args: ReadIn,
+  plus: boolean,
+): Promise<Buffer> {
+  try {
+    return await listThere(mount, request, args, plus);
+  } catch (error) {
+    if (whatRemains(mount, request, error)) return EMPTY;
+    throw error;
+  }
+}
+
+async function listThere(
   mount: MountState,
   request: KernelRequest,
   args: ReadIn,

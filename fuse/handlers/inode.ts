@@ -2,7 +2,8 @@
 import { FsError, toFsError } from '../../common/errors.js';
 import { FILE_BYTES_MAX, NAME_BYTES_MAX } from '../../common/limits.js';
 import type { AttributeChange, Attributes } from '../../client/types.js';
-import type { SETATTR_IN, STATFS_OUT, STATX_OUT } from '../abi.js';
+import { FORGET_ONE, type SETATTR_IN, type STATFS_OUT, type STATX_OUT } from '../abi.js';
+import { inodeId } from '../../common/ids.js';
 import {
   absentEntryOut,
   blocksOf,
@@ -15,6 +16,7 @@ import { FATTR, STATX_BASIC_STATS, STATX_BTIME } from '../constants.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
 import { withoutPrivilege } from './privilege.js';
+import { whatRemains } from './removed.js';
 
 const DOT = Buffer.from('.');
 const DOT_DOT = Buffer.from('..');
@@ -45,14 +47,24 @@ async function lookupDot(mount: MountState, request: KernelRequest) {
 }
 
 export async function getattr(mount: MountState, request: KernelRequest) {
-  const found = await mount.inodes.getAttributes(request.nodeid, request.options);
-  return toAttrOut(mount.inodes, found);
+  return toAttrOut(mount, await attributesOrRemains(mount, request));
+}
+
+/** A removed directory that is some process's working directory still has attributes. */
+async function attributesOrRemains(mount: MountState, request: KernelRequest) {
+  try {
+    return await mount.inodes.getAttributes(request.nodeid, request.options);
+  } catch (error) {
+    const remains = whatRemains(mount, request, error);
+    if (!remains) throw error;
+    return remains;
+  }
 }
 
 export async function statx(mount: MountState, request: KernelRequest) {
-  const a = await mount.inodes.getAttributes(request.nodeid, request.options);
+  const a = await attributesOrRemains(mount, request);
   const ms = mount.inodes.cacheMs(a.inode);
-  const { attr } = toAttrOut(mount.inodes, a);
+  const { attr } = toAttrOut(mount, a);
   const reply: ReturnType<(typeof STATX_OUT)['decode']> = {
     attrValid: seconds(ms),
     attrValidNsec: nanoseconds(ms),
@@ -100,7 +112,7 @@ export async function setattr(mount: MountState, request: KernelRequest, args: S
   const changed: Attributes = nothing
     ? await mount.inodes.getAttributes(request.nodeid, request.options)
     : await mount.inodes.setAttributes(request.nodeid, change, request.options);
-  return toAttrOut(mount.inodes, changed);
+  return toAttrOut(mount, changed);
 }
 
 function attributeChange(args: SetattrIn): AttributeChange {
@@ -129,9 +141,20 @@ export function readlink(mount: MountState, request: KernelRequest): Promise<Buf
   return mount.inodes.readLink(request.nodeid, request.options);
 }
 
-/** Node ids are inode ids: there is nothing to forget. */
-export function forget(): void {
-  return;
+/**
+ * Node ids are inode ids, so lookups are not counted: told again, a directory is known again.
+ * (Of a batch the arguments are a count, then pairs of node id and lookups.)
+ */
+export function forget(mount: MountState, request: KernelRequest): void {
+  mount.nodes.forgotten(request.nodeid);
+}
+
+export function batchForget(mount: MountState, request: KernelRequest): void {
+  const { data } = request;
+  for (let at = 0; at + FORGET_ONE.size <= data.length; at += FORGET_ONE.size) {
+    const { nodeid } = FORGET_ONE.decode(data, at);
+    if (Number.isSafeInteger(nodeid)) mount.nodes.forgotten(inodeId(nodeid));
+  }
 }
 
 export async function statfs(mount: MountState, request: KernelRequest) {

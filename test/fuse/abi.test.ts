@@ -17,6 +17,7 @@ const LAYOUTS: [keyof typeof abi, string, number][] = [
   ['OPEN_OUT', 'fuse_open_out', 16],
   ['FORGET_IN', 'fuse_forget_in', 8],
   ['BATCH_FORGET_IN', 'fuse_batch_forget_in', 8],
+  ['FORGET_ONE', 'fuse_forget_one', 16],
   ['GETATTR_IN', 'fuse_getattr_in', 16],
   ['SETATTR_IN', 'fuse_setattr_in', 88],
   ['MKNOD_IN', 'fuse_mknod_in', 16],
