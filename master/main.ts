@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { FsError } from '../common/errors.js';
+import { inodeId } from '../common/ids.js';
 import { INLINE_BYTES_MAX, REPLICATION_MAX } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
 import { packageVersion } from '../common/version.js';
@@ -79,6 +80,7 @@ export async function startMaster(options: MasterOptions): Promise<RunningMaster
     addServices(server, { ...options, clock }, commit, facts, parts);
     addAdmin(server, { ...options, clock }, commit, facts, parts, opened.path);
     // Whoever connects must find sessions and nodes already loaded.
+    parts.coherence.beginLife(await commit.submit((tx) => inodeId(tx.ids.next('inode'))));
     parts.sessions.start();
     await parts.cluster.start();
     const door = await openFrontDoor(server, options);
@@ -115,8 +117,8 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   const recalls = new Recalls(clock);
   const opens = new Opens();
   const promises = new CachePromises(recalls);
-  const coherence = new Coherence({ recalls, promises, opens, clock });
   const sessions = new SessionTable({ commit, recalls, clock, log });
+  const coherence = new Coherence({ recalls, promises, opens, clock, former: sessions });
   const inGrace = () => sessions.inGrace();
   const cluster = new Cluster({ commit, clock, log, cluster: facts.cluster, nodeDeadMs, inGrace });
   const isOpen = opens.isOpen.bind(opens);

@@ -92,6 +92,14 @@ export class ChunkLeases {
     return !this.#holders.has(chunk);
   }
 
+  /** A session other than `session` that holds a chunk of the file. */
+  otherHolder(inode: InodeId, session: SessionId): SessionId | undefined {
+    for (const [other, { files }] of this.#sessions) {
+      if (other !== session && files.has(inode)) return other;
+    }
+    return undefined;
+  }
+
   /** Chunks of the file that the session holds. */
   ofFile(session: SessionId, inode: InodeId): ChunkId[] {
     return [...(this.#sessions.get(session)?.files.get(inode) ?? [])];

@@ -100,13 +100,17 @@ export class ChunkVerbs {
   /**
    * A lease on the chunk at an index of a file, made where there is none. Throws ENOENT, EISDIR,
    * EINVAL, EFBIG; EAGAIN (no datanode is up, or another writer is trimming); ENOSPC (all are
-   * full); EIO (every copy is on a lost node); ENFILE (too many leases).
+   * full); EIO (every copy is on a lost node); ENFILE (too many leases); and where content is
+   * inline, EAGAIN (another session is moving it), ESTALE (it is no longer what is to be moved).
    */
   async leaseChunk(session: SessionId, request: LeaseChunk): Promise<ChunkLease> {
     const place = { inode: inodeId(request.inode), index: request.index };
     if ((place.index + 1) * CHUNK_BYTES > FILE_BYTES_MAX) throw new FsError('EFBIG');
     for (let attempt = 0; attempt < LEASE_ATTEMPTS_MAX; attempt++) {
-      const answer = await this.#commit.submit((tx) => this.#lease(tx, session, place), NO_FSYNC);
+      const answer = await this.#commit.submit((tx) => {
+        this.#checkMove(tx, session, place, request.movedFromVersion);
+        return this.#lease(tx, session, place);
+      }, NO_FSYNC);
       if ('lease' in answer) return answer.lease;
       if ('wait' in answer) await answer.wait;
       else await this.#versions.leaveOut(answer.chunk, answer.version, answer.silent);
@@ -168,6 +172,29 @@ export class ChunkVerbs {
   fileReleased(tx: Transactor, session: SessionId, inode: InodeId): void {
     const chunks = this.#leases.ofFile(session, inode);
     if (chunks.length > 0) this.#endLeases(tx, session, inode, chunks);
+  }
+
+  /**
+   * Inline content is moved by one session at a time, and only as it is now: a second would write
+   * what it read over what the first has written.
+   */
+  #checkMove(
+    tx: Reader,
+    session: SessionId,
+    { inode, index }: ChunkPlace,
+    version: number | undefined,
+  ): void {
+    const { dataVersion } = regularFile(tx, inode);
+    const isInline = tx.inlineData.has(inode);
+    if (version !== undefined && (!isInline || dataVersion !== version)) {
+      throw new FsError('ESTALE', { message: 'the content to be moved has changed' });
+    }
+    if (!isInline) return;
+    const mover = this.#leases.otherHolder(inode, session);
+    const row = tx.chunks.ofFile(inode, index);
+    const mayReturn = row && this.#inGrace() && !this.#leases.isHeld(row.id);
+    if (mover === undefined && !mayReturn) return;
+    throw new FsError('EAGAIN', { message: 'another session moves the content to chunks' });
   }
 
   #lease(tx: Transactor, session: SessionId, place: ChunkPlace): LeaseAnswer {

@@ -47,6 +47,8 @@ export interface Scope {
   readonly inlineMaxBytes: number;
   /** Does any session have it open, or may one that has not come back yet? */
   isOpen(inode: InodeId): boolean;
+  /** An inode that nobody has open is left to be freed bit by bit after the commit. */
+  orphaned(): void;
   /**
    * Called before an existing file is changed, or told of, by a verb that mutates: what other
    * sessions hold back of it must be written by then. May throw, to have the verb run again.

@@ -57,8 +57,8 @@ export function dropLink(scope: Scope, inode: InodeId): void {
   const { nlink } = found;
   changes.attributes(inode);
   if (nlink === 1 && !scope.isOpen(inode)) {
-    freeInode(tx, inode);
-    return;
+    if (freeInode(tx, inode).whole) return;
+    scope.orphaned();
   }
   tx.inodes.setLinks(inode, nlink - 1, now);
   if (nlink === 1) tx.orphans.insert(inode);

@@ -143,6 +143,7 @@ export class Dispatcher {
       inlineMaxBytes,
       isOpen: (inode) => services.opens.isOpen(inode) || services.inGrace(),
       settle: (inode) => expectSettled([inode]),
+      orphaned: () => (scope as Scope).tx.afterCommit(services.reclaimOrphans),
     };
     return {
       ...services,

@@ -14,7 +14,7 @@ import { readDirectory } from '../namespace/directory.js';
 import { link } from '../namespace/link.js';
 import { lookup, readLink } from '../namespace/lookup.js';
 import { makeNode } from '../namespace/make-node.js';
-import { isDirectory } from '../namespace/mode.js';
+import { isDirectory, isRegular } from '../namespace/mode.js';
 import { open } from '../namespace/open.js';
 import { freeInode } from '../namespace/reclaim.js';
 import { rename } from '../namespace/rename.js';
@@ -42,6 +42,8 @@ export interface VerbServices {
   readonly replication: number;
   /** Could a session of the master's former life have the inode open? */
   readonly inGrace: () => boolean;
+  /** There is an orphan that nobody has open. */
+  readonly reclaimOrphans: () => void;
 }
 
 /** One run of one operation. */
@@ -134,9 +136,9 @@ const TABLE: Table = {
   })),
   readDirectory: read('readDirectory', (call, request) => {
     const page = readDirectory(call.scope, request);
-    const shown = page.entries.flatMap(({ attributes }) => (attributes ? [attributes.inode] : []));
-    call.expectSettled(shown);
-    for (const inode of shown) call.tell(inode, ATTRIBUTES);
+    const shown = page.entries.flatMap(({ attributes }) => attributes ?? []);
+    call.expectSettled(shown.flatMap(({ inode, mode }) => (isRegular(mode) ? inode : [])));
+    for (const { inode } of shown) call.tell(inode, ATTRIBUTES);
     call.tell(inodeId(request.inode), NAMES);
     return { $case: 'directory', value: page };
   }),
@@ -201,7 +203,7 @@ export function workOf({ $case, value }: Verb): Work | undefined {
 }
 
 function tellAttributes(call: Call, inode: Inode): Answer {
-  call.expectSettled([inode.inode]);
+  if (isRegular(inode.mode)) call.expectSettled([inode.inode]);
   call.tell(inode.inode, ATTRIBUTES);
   return { $case: 'attributes', value: inode };
 }
@@ -237,6 +239,6 @@ function release(call: Call, handle: number): undefined {
   tx.onRollback(() => assert(opens.open(session, handleId(handle), opened)));
   if (!opens.holder(inode, session)) chunkVerbs.fileReleased(tx, session.id, inode);
   if (opens.isOpen(inode) || call.inGrace() || !tx.orphans.has(inode)) return;
-  freeInode(tx, inode);
-  tx.orphans.delete(inode);
+  if (freeInode(tx, inode).whole) tx.orphans.delete(inode);
+  else scope.orphaned();
 }

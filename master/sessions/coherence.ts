@@ -4,7 +4,9 @@
  * (recalls.ts).
  *
  * Invariant: while a session may hold written data of a file back, no other session may cache
- * that file's attributes or content, nor has it open beside a writer.
+ * that file's attributes or content, nor has it open beside a writer. What sessions of the
+ * master's former life were told is not known: until they are back, or their leases are over,
+ * whoever asks for or changes an inode of that life waits for them.
  */
 import type { Clock } from '../../common/clock.js';
 import type { InodeId } from '../../common/ids.js';
@@ -20,6 +22,13 @@ export interface CoherenceDependencies {
   readonly promises: CachePromises;
   readonly opens: Opens;
   readonly clock: Clock;
+  readonly former?: FormerLife;
+}
+
+/** What a restarted master does not know. */
+export interface FormerLife {
+  /** Resolves when it does not matter any more; undefined where that is so already. */
+  readonly formerCaches: Promise<void> | undefined;
 }
 
 export class Coherence {
@@ -27,16 +36,32 @@ export class Coherence {
   readonly #promises: CachePromises;
   readonly #opens: Opens;
   readonly #clock: Clock;
+  readonly #former: FormerLife | undefined;
+  #firstOfThisLife = 0;
+  /** Inodes of the former life that were changed while its sessions may cache them. */
+  readonly #changedUnderFormer = new Set<InodeId>();
 
-  constructor({ recalls, promises, opens, clock }: CoherenceDependencies) {
+  constructor({ recalls, promises, opens, clock, former }: CoherenceDependencies) {
     this.#recalls = recalls;
     this.#promises = promises;
     this.#opens = opens;
     this.#clock = clock;
+    this.#former = former;
+  }
+
+  /** Inodes from this id on are made in this life of the master. */
+  beginLife(first: InodeId): void {
+    this.#firstOfThisLife = first;
+  }
+
+  /** Until when sessions of the former life may cache `inode`, or hold back what it holds. */
+  #formerOf(inode: InodeId): Promise<void> | undefined {
+    return inode < this.#firstOfThisLife ? this.#former?.formerCaches : undefined;
   }
 
   /** May a session other than `session` hold written data of `inode` back? */
   isHeldBack(inode: InodeId, session: Session): boolean {
+    if (this.#formerOf(inode)) return true;
     const file = this.#opens.file(inode);
     if (!file) return false;
     for (const [other, holder] of file) {
@@ -47,6 +72,8 @@ export class Coherence {
 
   /** Resolves when no other session holds written data of `inode` back: all of it is committed. */
   async settle(inode: InodeId, session: Session): Promise<void> {
+    // First: who comes back may hold back, and is then asked.
+    await this.#formerOf(inode);
     const waits: Promise<void>[] = [];
     for (const [other, holder] of this.#opens.file(inode) ?? []) {
       if (other !== session && holder.writeBack) waits.push(this.#revoke(other, holder, inode));
@@ -62,6 +89,11 @@ export class Coherence {
     for (const change of changes) {
       const { inode, attributes, data, name } = change;
       this.#recalls.collectPending(inode, session, waits);
+      const former = this.#formerOf(inode);
+      if (former) {
+        waits.push(former);
+        this.#changedUnderFormer.add(inode);
+      }
       const whole = (attributes ? ATTRIBUTES : 0) | (data ? CONTENT | NAMES : 0);
       const touched = name ? whole | NAMES : whole;
       for (const other of this.#promises.holders(inode, session, touched)) {
@@ -75,6 +107,10 @@ export class Coherence {
   /** Adds what others still owe of an inode, or of one name in it, that `session` is told of. */
   collectOwed(inode: InodeId, session: Session, waits: Promise<void>[], name?: Buffer): void {
     this.#recalls.collectPending(inode, session, waits, name);
+    if (this.#changedUnderFormer.size === 0) return;
+    const former = this.#formerOf(inode);
+    if (!this.#former?.formerCaches) this.#changedUnderFormer.clear();
+    else if (former && this.#changedUnderFormer.has(inode)) waits.push(former);
   }
 
   /** `session` alone has the file open, and may write: what others cache of it is recalled. */

@@ -6,6 +6,7 @@
  * not coming back within the grace after a restart; its listeners then run in the same turn.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { deferred, type Deferred } from '../../common/async.js';
 import type { Clock, Timer } from '../../common/clock.js';
 import { FsError } from '../../common/errors.js';
 import { sessionId, type SessionId } from '../../common/ids.js';
@@ -53,6 +54,9 @@ export class SessionTable {
   #awaited = 0;
   #graceUntilMs = 0;
   #graceOver = false;
+  /** While sessions of the former life may use caches that this life knows nothing of. */
+  #formerCaches: Deferred<void> | undefined;
+  #formerLeasesEndMs = 0;
   #timer: Timer | undefined;
   #lookedMs = 0;
 
@@ -71,6 +75,9 @@ export class SessionTable {
       this.#awaited += 1;
     }
     this.#graceUntilMs = nowMs + RECLAIM_GRACE_MS;
+    // The former life was over by now, so no lease of its own ends later.
+    this.#formerLeasesEndMs = nowMs + SESSION_LEASE_MS;
+    if (this.#awaited > 0) this.#formerCaches = deferred<void>();
     this.#lookedMs = nowMs;
     this.#watch();
     this.#endGraceIfOver();
@@ -79,6 +86,7 @@ export class SessionTable {
   /** Stops watching; the sessions go on when the master is started again. */
   stop(reason: Error): void {
     this.#timer?.cancel();
+    this.#endFormerCaches();
     for (const session of this.#sessions.values()) session.outlet?.close(reason);
   }
 
@@ -95,6 +103,15 @@ export class SessionTable {
   /** May a session of the former life still come back with what it holds? */
   inGrace(): boolean {
     return !this.#graceOver;
+  }
+
+  /**
+   * Resolves when no session of the former life can use caches, or hold back data, of which this
+   * life knows nothing: each is back (and has dropped them), or its old lease has run out.
+   * Undefined where that is so already.
+   */
+  get formerCaches(): Promise<void> | undefined {
+    return this.#formerCaches?.promise;
   }
 
   get(id: SessionId): Session | undefined {
@@ -209,6 +226,7 @@ export class SessionTable {
     const stoodStillMs = Math.max(0, nowMs - this.#lookedMs - 2 * LOOK_EVERY_MS);
     this.#lookedMs = nowMs;
     this.#graceUntilMs += stoodStillMs;
+    if (nowMs >= this.#formerLeasesEndMs) this.#endFormerCaches();
     for (const session of this.#sessions.values()) {
       session.heardMs += stoodStillMs;
       if (session.awaited) {
@@ -224,7 +242,13 @@ export class SessionTable {
   #endGraceIfOver(): void {
     if (this.#graceOver || this.#awaited > 0) return;
     this.#graceOver = true;
+    this.#endFormerCaches();
     for (const listener of this.#graceListeners) listener();
+  }
+
+  #endFormerCaches(): void {
+    this.#formerCaches?.resolve();
+    this.#formerCaches = undefined;
   }
 }
 

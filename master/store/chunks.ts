@@ -171,6 +171,7 @@ export class ChunkStore extends ChunkReader {
   readonly #setVersion: Statement<[number, number]>;
   readonly #setTrim: Statement<[number, number]>;
   readonly #bytesFrom: Statement<[number, number], number | null>;
+  readonly #nthLast: Statement<[number, number], number>;
   readonly #dropRefsFrom: Statement<[number, number]>;
   readonly #detachFrom: Statement<[number, number]>;
   readonly #detachOne: Statement<[number, number, number]>;
@@ -199,6 +200,11 @@ export class ChunkStore extends ChunkReader {
       .prepare<[number, number], number | null>(
         `SELECT sum(c.length) FROM file_chunk f JOIN chunk c ON c.id = f.chunk
          WHERE f.inode = ? AND f.idx >= ?`,
+      )
+      .pluck();
+    this.#nthLast = database
+      .prepare<[number, number], number>(
+        'SELECT idx FROM file_chunk WHERE inode = ? ORDER BY idx DESC LIMIT 1 OFFSET ?',
       )
       .pluck();
     this.#dropRefsFrom = database.prepare(
@@ -285,9 +291,14 @@ export class ChunkStore extends ChunkReader {
     return freed;
   }
 
-  /** Takes all chunks out of the file: they are reclaimed in the background. */
-  detachAll(inode: InodeId): void {
-    this.truncate(inode, 0);
+  /**
+   * Takes chunks out of the file, the last ones, at most `limit`: they are reclaimed in the
+   * background. Gives how many; fewer than `limit` where none is left.
+   */
+  detachLast(inode: InodeId, limit: number): number {
+    const from = this.#nthLast.get(inode, limit - 1) ?? 0;
+    this.#dropRefsFrom.run(inode, from);
+    return this.#detachFrom.run(inode, from).changes;
   }
 
   /** Copies wanted of each chunk of the file; repair and trimming follow. */

@@ -4,11 +4,19 @@ import type { Database, Statement } from './database.js';
 
 export class InlineDataReader {
   readonly #get: Statement<[number], Buffer>;
+  readonly #has: Statement<[number], number>;
 
   constructor(database: Database) {
     this.#get = database
       .prepare<[number], Buffer>('SELECT bytes FROM inline_data WHERE inode = ?')
       .pluck();
+    this.#has = database
+      .prepare<[number], number>('SELECT 1 FROM inline_data WHERE inode = ?')
+      .pluck();
+  }
+
+  has(inode: InodeId): boolean {
+    return this.#has.get(inode) !== undefined;
   }
 
   /** May be shorter than the file: the rest reads as zeros. */

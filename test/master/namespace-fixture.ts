@@ -25,6 +25,8 @@ export class NamespaceFixture {
   changes: readonly Change[] = [];
   readonly #opened: OpenedDatabase;
   readonly commit: GroupCommit;
+  /** How often something was left to be freed later. */
+  orphaned = 0;
   #seconds = 100;
 
   private constructor() {
@@ -51,6 +53,7 @@ export class NamespaceFixture {
         inlineMaxBytes: 16_384,
         isOpen: (inode) => this.open.has(inode),
         settle: () => undefined,
+        orphaned: () => (this.orphaned += 1),
       }),
     );
     this.changes = changes.list;

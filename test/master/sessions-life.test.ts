@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { SESSION_LEASE_MS } from '../../common/limits.js';
+import { RECLAIM_GRACE_MS, SESSION_LEASE_MS } from '../../common/limits.js';
 import { ManualClock } from './manual-clock.js';
 import { MasterFixture, name, ROOT } from './master-fixture.js';
 import {
@@ -20,6 +20,21 @@ async function create(peer: SessionPeer, text: string, handle = 1): Promise<numb
 
 async function inodesUsed(peer: SessionPeer): Promise<number> {
   return (await peer.ask('statFs', {}, 'fsStatistics')).inodesUsed;
+}
+
+/** Time passes in which `peer` is heard. */
+async function passing(peer: SessionPeer, clock: ManualClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 1000) {
+    await peer.call('statFs', {});
+    clock.advance(1000);
+  }
+}
+
+/** What `promise` gave so far. */
+function settled(promise: Promise<unknown>): () => boolean {
+  let isSettled = false;
+  void promise.then(() => (isSettled = true));
+  return () => isSettled;
 }
 
 test('an unlinked open file lives until its last close, then is gone', async () => {
@@ -134,17 +149,57 @@ test('restart: a session that does not come back is given up after the grace', a
   await fixture.stop();
   await fixture.start();
   const b = await fixture.peer();
+  await passing(b, clock, SESSION_LEASE_MS + 1000);
   expect(await b.ask('getAttributes', { inode }, 'attributes')).toMatchObject({ nlink: 0 });
   // A name that goes while somebody may still come back for the file does not take it along.
   const second = await create(b, 'g');
   await b.call('release', { inode: second, handle: 1 });
   await b.call('unlink', { parent: ROOT, name: name('g') });
   expect(await inodesUsed(b)).toBe(3);
-  for (let passed = 0; passed < 22_000; passed += 2000) {
-    await b.call('statFs', {});
-    clock.advance(2000);
-  }
+  await passing(b, clock, RECLAIM_GRACE_MS - SESSION_LEASE_MS + 1000);
   await expect.poll(() => inodesUsed(b)).toBe(1);
+});
+
+test('restart: a change waits for the caches of others until their old lease is over', async () => {
+  const clock = new ManualClock();
+  await using fixture = await MasterFixture.create({ clock });
+  const a = await fixture.peer();
+  const inode = await create(a, 'f');
+  await fixture.stop();
+  await fixture.start();
+  const b = await fixture.peer();
+  const changed = [
+    b.call('setAttributes', setAttributesRequest(inode, { mode: 0o600 })),
+    b.call('unlink', { parent: ROOT, name: name('f') }),
+    // What `a` wrote and holds back must not be missed.
+    b.call('lookup', { parent: ROOT, name: name('f') }),
+    b.call('open', openRequest(inode)),
+  ].map(settled);
+  await passing(b, clock, SESSION_LEASE_MS - 2000);
+  expect(changed.map((isSettled) => isSettled())).toEqual([false, false, false, false]);
+  await passing(b, clock, 4000);
+  await expect.poll(() => changed.every((isSettled) => isSettled())).toBe(true);
+});
+
+test('restart: nobody waits once the others are back, nor for what is new', async () => {
+  await using fixture = await MasterFixture.create({ clock: new ManualClock() });
+  const [a, c] = [await fixture.peer(), await fixture.peer()];
+  const inode = await create(a, 'f');
+  await c.goodbye();
+  await fixture.stop();
+  await fixture.start();
+  const b = await fixture.peer();
+  const handles = [{ handle: 1, inode, read: true, write: true }];
+  const reading = b.ask('getAttributes', { inode }, 'attributes');
+  const { session, secret } = a.welcome;
+  // The only one awaited: its own operations do not wait, nor do those of others from now on.
+  const back = await fixture.peer({ session, secret, handles });
+  expect((await back.call('unlink', { parent: ROOT, name: name('f') }, 1)).errno).toBe(0);
+  // It may have held back, and was asked first.
+  await reading;
+  expect(back.recalls.map(({ flush }) => flush)).toContain(true);
+  const made = await b.ask('makeNode', makeNodeRequest('d', 0o040755), 'attributes');
+  expect((await b.call('makeNode', makeNodeRequest('e', REGULAR, made.inode))).errno).toBe(0);
 });
 
 test('a replaced worker learns from the welcome what its session has open', async () => {

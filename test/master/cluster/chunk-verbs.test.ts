@@ -78,6 +78,51 @@ describe('lease_chunk', () => {
     expect(row?.missing).toBe(3 - (location?.replicas.length ?? 0));
   });
 
+  test('inline content is moved by one session at a time', async () => {
+    await joinAll(2);
+    const inode = await makeFile(master.commit);
+    await master.commit.submit((tx) => tx.inlineData.set(inode, Buffer.from('small')));
+    const mover = await verbs().leaseChunk(SESSION, { inode, index: 0, movedFromVersion: 0 });
+    const other = () => verbs().leaseChunk(OTHER_SESSION, { inode, index: 1 });
+    await expect(other()).rejects.toMatchObject({ code: 'EAGAIN' });
+    // The mover itself may go on.
+    await verbs().leaseChunk(SESSION, { inode, index: 1, movedFromVersion: 0 });
+    await verbs().leaseChunk(SESSION, { inode, index: 0, movedFromVersion: 0 });
+    await master.commit.submit((tx) => {
+      tx.inlineData.delete(inode);
+      tx.chunks.commitLength(chunkId(mover.location?.chunk ?? 0), 5);
+    });
+    // Who read the inline content before that reads again first.
+    const late = { inode, index: 0, movedFromVersion: 0 };
+    await expect(verbs().leaseChunk(OTHER_SESSION, late)).rejects.toMatchObject({ code: 'ESTALE' });
+    const { location } = await verbs().leaseChunk(OTHER_SESSION, { inode, index: 0 });
+    expect(location?.chunk).toBe(mover.location?.chunk);
+  });
+
+  test('a mover that let go, or a version that passed, does not stop the next one', async () => {
+    await joinAll(2);
+    const inode = await makeFile(master.commit);
+    await master.commit.submit((tx) => tx.inlineData.set(inode, Buffer.from('small')));
+    const first = await verbs().leaseChunk(SESSION, { inode, index: 0, movedFromVersion: 0 });
+    await verbs().returnChunks(SESSION, { inode, chunks: [first.location?.chunk ?? 0] });
+    const old = { inode, index: 0, movedFromVersion: 3 };
+    await expect(verbs().leaseChunk(OTHER_SESSION, old)).rejects.toMatchObject({ code: 'ESTALE' });
+    await verbs().leaseChunk(OTHER_SESSION, { inode, index: 0, movedFromVersion: 0 });
+  });
+
+  test('after a restart, inline content that was being moved waits for its mover', async () => {
+    await joinAll(2);
+    const inode = await makeFile(master.commit);
+    await master.commit.submit((tx) => tx.inlineData.set(inode, Buffer.from('small')));
+    const { location } = await verbs().leaseChunk(SESSION, { inode, index: 0 });
+    master.cluster.leases.end(SESSION, inode, chunkId(location?.chunk ?? 0));
+    grace = true;
+    const other = () => verbs().leaseChunk(OTHER_SESSION, { inode, index: 0 });
+    await expect(other()).rejects.toMatchObject({ code: 'EAGAIN' });
+    grace = false;
+    expect((await other()).location?.chunk).not.toBe(location?.chunk);
+  });
+
   test('beyond the largest file: EFBIG; no such inode: ENOENT', async () => {
     await joinAll(1);
     const inode = await makeFile(master.commit);
@@ -293,7 +338,7 @@ describe('shorten_chain', () => {
 
   test('a chunk that is gone: ESTALE', async () => {
     const { inode, chunk } = await written(2);
-    await master.commit.submit((tx) => tx.chunks.detachAll(inode));
+    await master.commit.submit((tx) => tx.chunks.detachLast(inode, 4096));
     const request = { inode, chunk, version: 1, failedNode: nodes[0]?.id ?? 0, reason: '' };
     await expect(verbs().shortenChain(SESSION, request)).rejects.toMatchObject({ code: 'ESTALE' });
   });
