@@ -3,6 +3,7 @@
  * of a small file as inline data, and moves inline content to chunks when a file outgrows them.
  *
  * Invariant: what a commit names was acknowledged by every replica before the commit was sent.
+ * So are bytes that are written over, where nobody else could see the commit come first.
  */
 import { SerialQueue } from '../common/async.js';
 import type { Timestamp } from '../common/clock.js';
@@ -23,6 +24,15 @@ interface Written {
   length: number;
 }
 
+/** A commit that is sent beside the writes it is about. */
+interface Beside {
+  /** As the master has them already. */
+  chunks: Map<number, ChunkLength>;
+  unacknowledged: Set<Extent>;
+  /** Something was acknowledged that the commit is not about. */
+  isShort: boolean;
+}
+
 export class Committer {
   /** The flush under way, or the next, is to leave data on disks. */
   wantsSync = false;
@@ -38,6 +48,7 @@ export class Committer {
   /** What was written since the inline content was read, as far as that may reach. */
   readonly #own = new RangeSet();
   readonly #commits = new SerialQueue();
+  #beside: Beside | undefined;
   /** The file's data version as of the last commit that was on the master's disk when answered. */
   #durableVersion: number | undefined;
 
@@ -86,6 +97,7 @@ export class Committer {
     else this.#written.set(index, { chunk, length: end });
     this.#uncommitted.add(index);
     if (!synced) this.#unsynced.add(index);
+    if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
     this.uncommittedBytes += extent.length;
     this.uncommittedEnd = Math.max(this.uncommittedEnd, extent.offset + extent.length);
   }
@@ -148,6 +160,44 @@ export class Committer {
     return this.#commits.run(() => this.#commit(mtime));
   }
 
+  /**
+   * Commits what is being sent without waiting for it, where it only writes over bytes that are
+   * committed. What the commit changes is then the time of the last write and the data version;
+   * nobody can act on these before the write is done, because nobody else has the file open and
+   * who opens it waits for the flush. Resolves with whether the commit was taken; undefined where
+   * it has to wait for the writes.
+   */
+  commitBeside(mtime: Timestamp | undefined): Promise<boolean> | undefined {
+    if (this.hasUncommitted || !this.context.isAlone()) return undefined;
+    const chunks = this.#chunksWrittenOver();
+    if (!chunks) return undefined;
+    this.#beside = { chunks, unacknowledged: new Set(this.extents.sending), isShort: false };
+    const commit = { chunks: [...chunks.values()], mtime, durable: true };
+    return this.#commits.run(async () => {
+      try {
+        this.context.content.chunksCommitted(await this.#call(commit));
+        return true;
+      } catch {
+        // The writes go on; the commit after them tells what is wrong.
+        return false;
+      }
+    });
+  }
+
+  /** When all writes are answered. False: what was acknowledged is still to be committed. */
+  async settleBeside(taken: Promise<boolean>): Promise<boolean> {
+    const isTaken = await taken;
+    const beside = this.#beside;
+    this.#beside = undefined;
+    if (!isTaken || !beside || beside.isShort || beside.unacknowledged.size > 0) return false;
+    const { journal, inode } = this.context;
+    this.#uncommitted = new Set();
+    this.uncommittedBytes = 0;
+    this.uncommittedEnd = 0;
+    journal.flushed(inode, (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1);
+    return true;
+  }
+
   /** Resolves when no commit is under way. */
   async idle(): Promise<void> {
     await this.#commits.idle();
@@ -160,6 +210,7 @@ export class Committer {
     this.#unsynced.clear();
     this.#own.clear();
     this.#movingFrom = undefined;
+    this.#beside = undefined;
     this.uncommittedBytes = 0;
     this.uncommittedEnd = 0;
   }
@@ -205,6 +256,25 @@ export class Committer {
       this.#written.delete(index);
     }
     await this.leases.giveBack(returned);
+  }
+
+  /** The chunks of what is being sent, if all of it lies where this client has committed before. */
+  #chunksWrittenOver(): Map<number, ChunkLength> | undefined {
+    const { content, chunkBytes } = this.context;
+    if (content.storage !== 'chunks' || !content.isCurrent) return undefined;
+    if (this.#movingFrom !== undefined) return undefined;
+    const chunks = new Map<number, ChunkLength>();
+    for (const { offset, length } of this.extents.sending) {
+      const index = Math.floor(offset / chunkBytes);
+      const written = this.#written.get(index);
+      const location = this.leases.location(index);
+      if (!written || location?.chunk !== written.chunk) return undefined;
+      const held = Math.max(location.length, written.length);
+      const end = offset + length;
+      if (end > content.attributes.size || end - index * chunkBytes > held) return undefined;
+      chunks.set(index, { index, chunk: written.chunk, length: held });
+    }
+    return chunks.size > 0 ? chunks : undefined;
   }
 
   async #commit(mtime: Timestamp | undefined): Promise<boolean> {
@@ -306,4 +376,17 @@ export class Committer {
     if (commit.durable) this.#durableVersion = attributes.dataVersion;
     return attributes;
   }
+}
+
+function tellBeside(
+  beside: Beside,
+  extent: Extent,
+  index: number,
+  chunk: number,
+  end: number,
+): void {
+  const committed = beside.chunks.get(index);
+  const isMeant = beside.unacknowledged.delete(extent);
+  if (isMeant && committed?.chunk === chunk && end <= committed.length) return;
+  beside.isShort = true;
 }

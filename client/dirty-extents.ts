@@ -48,6 +48,11 @@ export class DirtyExtents {
     return this.#sending.size > 0;
   }
 
+  /** Taken, and neither done nor put back. */
+  get sending(): ReadonlySet<Extent> {
+    return this.#sending;
+  }
+
   /** Extents that wait. */
   get waitingCount(): number {
     return this.#waiting.length;

@@ -41,6 +41,8 @@ export interface WriteBehindContext {
   readonly cache: ReadCache;
   readonly content: FileContent;
   readonly metadata: Metadata;
+  /** May written data be held back? Then whoever opens the file waits for its flush first. */
+  readonly isAlone: () => boolean;
 }
 
 export class WriteBehind {
@@ -198,9 +200,13 @@ export class WriteBehind {
     for (;;) {
       if (!(await this.#prepare())) return;
       const isSmall = this.#extents.waitingCount <= SYNCED_FRAMES_MAX;
-      const isBlocked = this.#enqueueReady(this.#committer.wantsSync && isSmall);
+      const isSynced = this.#committer.wantsSync && isSmall;
+      const isBlocked = this.#enqueueReady(isSynced);
+      const mayGoBeside = isSynced && !isBlocked;
+      const beside = mayGoBeside ? this.#committer.commitBeside(this.#mtime) : undefined;
       await Promise.all(this.#sends.values());
       if (isBlocked) continue;
+      if (beside && (await this.#committer.settleBeside(beside))) return;
       const again = await this.#committer.commit(this.#mtime);
       if (!again) return;
     }
