@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MIB } from '../../common/limits.js';
 import { badForDataPort, sendAndEnd, sendAndVanish } from '../support/bad-bytes.js';
@@ -68,7 +68,9 @@ async function callWith(path: string, bytes: Buffer, end: boolean): Promise<stri
       stream.on('response', (headers) => {
         if (headers['grpc-status'] !== undefined) resolve(String(headers['grpc-status']));
       });
-      stream.on('trailers', (headers) => resolve(String(headers['grpc-status'])));
+      stream.on('trailers', (headers: IncomingHttpHeaders) =>
+        resolve(String(headers['grpc-status'])),
+      );
       stream.on('close', () => resolve('closed'));
     });
     return await Promise.race([answered, failed]);

@@ -48,7 +48,7 @@ export function badForDataPort(cluster: string): Record<string, Buffer> {
     'half a header': hello.subarray(0, 17),
     'half a greeting': hello.subarray(0, -1),
     'another version': header({ version: FRAME_VERSION + 1 }),
-    'an unknown op': header({ op: 99 as DataOp }),
+    'an unknown op': header({ op: 99 }),
     'no greeting': header({ op: DataOp.READ, chunk: 1, chunkVersion: 1, length: 4096 }),
     'a payload of 4 GiB': header({ payloadBytes: UINT32_MAX }),
     'a WRITE of 4 GiB': Buffer.concat([
