@@ -28,6 +28,8 @@ import { attributesFrom, directoryPageFrom, expectValue } from './wire.js';
 const S_IFLNK = 0o120000;
 /** Of renameat2(2). */
 const RENAME_EXCHANGE = 2;
+/** Thrown again and again: most lookups of a build or a search path end here. */
+const ABSENT = new FsError('ENOENT');
 const NO_BYTES = Buffer.alloc(0);
 
 export class InodeClient implements Inodes {
@@ -44,7 +46,7 @@ export class InodeClient implements Inodes {
 
   async lookup(parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes> {
     const known = this.metadata.name(parent, name);
-    if (known === 0) throw new FsError('ENOENT');
+    if (known === 0) throw ABSENT;
     const cached = known === undefined ? undefined : this.#cached(known, options);
     if (cached) return this.#merge(cached);
     const moment = this.metadata.moment();
@@ -148,7 +150,7 @@ export class InodeClient implements Inodes {
   ): Promise<void> {
     const moved = this.metadata.name(parent, name);
     const replaced = this.metadata.name(newParent, newName);
-    const moment = this.metadata.moment();
+    const moment = this.#changes.moment(options);
     try {
       await this.#changes.keyed(
         { $case: 'rename', value: { parent, name, newParent, newName, flags } },
@@ -227,7 +229,7 @@ export class InodeClient implements Inodes {
     const known = this.metadata.name(parent, name);
     const truncate = options.truncate ?? false;
     if (known && truncate) await this.files.get(known)?.flushInBackground();
-    const moment = this.metadata.moment();
+    const moment = this.#changes.moment(options);
     const epoch = known ? this.files.epoch(known) : 0;
     const { read, write, exclusive = false } = options;
     const create = { parent, name, mode, caller, handle, read, write, exclusive, truncate };

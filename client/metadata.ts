@@ -81,6 +81,11 @@ export class Metadata {
     return entry.inode;
   }
 
+  /** Are all names of this directory known? */
+  knowsNames(directory: InodeId): boolean {
+    return this.#lease.isValid() && this.#directories.has(directory);
+  }
+
   target(inode: InodeId): Buffer | undefined {
     return this.#targets.get(inode);
   }

@@ -2,10 +2,12 @@
  * Mutations of the namespace: each sent under a key, so that it is applied once, and what it
  * changed forgotten or learned when it is answered, also with an error.
  */
+import { toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import type { Result } from '../proto/control/generated/namespace.js';
 import type { Metadata } from './metadata.js';
 import type { Verb } from './operation-queue.js';
+import { NEVER, type Moment } from './recall-log.js';
 import type { Session } from './session.js';
 import type { Attributes, CallOptions, Caller } from './types.js';
 import { attributesFrom, expectValue } from './wire.js';
@@ -20,6 +22,14 @@ export class Mutations {
   keyed(verb: Verb, options: CallOptions | undefined): Promise<Result['value']> {
     const key = options?.key ?? this.session.mint();
     return this.session.call(verb, { key, signal: options?.signal });
+  }
+
+  /**
+   * To be taken when a mutation leaves. What is answered to one that a dead worker had sent
+   * already may be as it was then, and what was recalled since went to that worker.
+   */
+  moment(options: CallOptions | undefined): Moment {
+    return options?.resent ? NEVER : this.metadata.moment();
   }
 
   async make(
@@ -43,7 +53,7 @@ export class Mutations {
     verb: Verb,
     options: CallOptions | undefined,
   ): Promise<Attributes> {
-    const moment = this.metadata.moment();
+    const moment = this.moment(options);
     try {
       const attributes = attributesFrom(expectValue(await this.keyed(verb, options), 'attributes'));
       this.metadata.settleAttributes(attributes, moment);
@@ -64,12 +74,15 @@ export class Mutations {
     options: CallOptions | undefined,
   ): Promise<void> {
     const removed = this.metadata.name(parent, name);
-    const moment = this.metadata.moment();
+    const moment = this.moment(options);
     try {
       await this.keyed(verb, options);
       this.metadata.settleName(parent, name, 0, moment);
     } catch (error) {
-      this.metadata.touchName(parent, name);
+      // The master promises nothing with an error: only where it has promised all names.
+      const isAbsent = toFsError(error).code === 'ENOENT' && this.metadata.knowsNames(parent);
+      if (isAbsent) this.metadata.settleName(parent, name, 0, moment);
+      else this.metadata.touchName(parent, name);
       throw error;
     } finally {
       if (removed) this.metadata.touchInode(removed);

@@ -11,6 +11,9 @@ const TOUCHES_KEPT = 16_384;
 /** A moment in the order of questions and touches. */
 export type Moment = number;
 
+/** Before every touch: an answer to a question of then is never current. */
+export const NEVER: Moment = -1;
+
 export class RecallLog {
   #now: Moment = 1;
   #floor: Moment = 0;

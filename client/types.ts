@@ -52,6 +52,8 @@ export interface CallOptions {
    * gets the same kernel request again passes the same key. Without one the client mints one.
    */
   key?: number | undefined;
+  /** Sent before by a worker that died: the answer may be the one given then. */
+  resent?: boolean | undefined;
   /**
    * A step of a path walk: inode, type, owner and permissions are true, but times, size and links
    * of a directory in which this client changed names may be those of before.

@@ -54,7 +54,7 @@ export class KernelRequest implements Caller, CallOptions {
 
   /** For a mutation that must not be applied twice (docs/protocol.md, "exactly once"). */
   get keyedOptions(): CallOptions & { key: number } {
-    return { signal: this.signal, key: this.unique };
+    return { signal: this.signal, key: this.unique, resent: this.resent };
   }
 
   /** The handle that this request opens, if it opens one. */

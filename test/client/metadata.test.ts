@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Directories } from '../../client/directories.js';
 import { Lease } from '../../client/lease.js';
 import { Metadata } from '../../client/metadata.js';
+import { NEVER } from '../../client/recall-log.js';
 import type { Attributes } from '../../client/types.js';
 import type { Clock } from '../../common/clock.js';
 import { inodeId } from '../../common/ids.js';
@@ -122,6 +123,15 @@ describe('metadata cache', () => {
     const changed = { ...MADE, inode: inodeId(10), ctime: { seconds: 1, nanoseconds: 1 } };
     metadata.settleName(DIRECTORY, NAME, changed.inode, metadata.moment(), changed);
     expect(metadata.name(changed.inode, NAME)).toBeUndefined();
+  });
+
+  test('what a dead worker may have been told before is not kept', () => {
+    const { metadata } = fixture();
+    metadata.settleName(DIRECTORY, NAME, MADE.inode, NEVER, MADE);
+    expect(metadata.rememberAttributes(MADE, NEVER)).toBe(false);
+    expect(metadata.name(DIRECTORY, NAME)).toBeUndefined();
+    expect(metadata.name(MADE.inode, NAME)).toBeUndefined();
+    expect(metadata.cacheMs(MADE.inode)).toBe(0);
   });
 
   test('reset tells of every directory known whole: names may be cached as absent above', () => {
