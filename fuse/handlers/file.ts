@@ -1,6 +1,7 @@
 /** Requests about open files: unpack, call, pack. */
 import { FsError, toFsError } from '../../common/errors.js';
 import { FILE_BYTES_MAX } from '../../common/limits.js';
+import { interruptible } from '../../client/interrupt.js';
 import type { OpenFile } from '../../client/types.js';
 import type { OpenOut, READ_IN, WRITE_IN } from '../abi.js';
 import { toEntryOut } from '../attributes.js';
@@ -27,9 +28,9 @@ export async function open(
   if (args.openFlags & FUSE_OPEN_KILL_SUIDGID) await dropPrivilege(mount, request);
   const options = openOptions(args.flags);
   if (options.truncate) mount.changes.note(request.nodeid);
-  options.signal = request.signal;
   options.handle = request.handle;
-  const file = await mount.inodes.open(request.nodeid, options);
+  const opening = mount.inodes.open(request.nodeid, options);
+  const file = await unlessInterrupted(mount, request, opening);
   return opened(mount, request, file, args.flags);
 }
 
@@ -46,7 +47,7 @@ export async function create(
   const { inodes } = mount;
   const options = {
     ...openOptions(args.flags),
-    ...request.keyedOptions,
+    key: request.unique,
     exclusive: true,
     handle: request.handle,
   };
@@ -54,7 +55,8 @@ export async function create(
   const mode = args.mode & 0o7777;
   let file: OpenFile;
   try {
-    file = await inodes.create(nodeid, name, mode, request, options);
+    const creating = inodes.create(nodeid, name, mode, request, options);
+    file = await unlessInterrupted(mount, request, creating);
   } catch (error) {
     if (toFsError(error).code !== 'EEXIST' || args.flags & OpenFlag.O_EXCL) throw error;
     throw new FsError('ESTALE', { cause: error });
@@ -63,6 +65,31 @@ export async function create(
   mount.nodes.noteNoCapability(file.inode);
   const entry = toEntryOut(mount, nodeid, file.opened);
   return { entry, open: opened(mount, request, file, args.flags) };
+}
+
+/**
+ * The kernel sends no RELEASE for an open that it was told has failed. So an interrupted one goes
+ * on, and what comes of it is closed: the master would count it as open until the mount ends.
+ */
+async function unlessInterrupted(
+  mount: MountState,
+  request: KernelRequest,
+  opening: Promise<OpenFile>,
+): Promise<OpenFile> {
+  let wanted = true;
+  const settled = opening.then(async (file) => {
+    if (!wanted) await file.close();
+    return file;
+  });
+  try {
+    return await interruptible(settled, request.signal);
+  } catch (error) {
+    wanted = false;
+    settled.catch((reason: unknown) => {
+      mount.log.debug({ err: reason, inode: request.nodeid }, 'an abandoned open failed');
+    });
+    throw error;
+  }
 }
 
 function opened(mount: MountState, request: KernelRequest, file: OpenFile, flags: number): OpenOut {

@@ -4,7 +4,7 @@ import { deferred } from '../../common/async.js';
 import { ERRNO } from '../../common/errno.js';
 import { FsError } from '../../common/errors.js';
 import { inodeId, type InodeId } from '../../common/ids.js';
-import type { Attributes } from '../../client/types.js';
+import type { Attributes, OpenFile } from '../../client/types.js';
 import * as abi from '../../fuse/abi.js';
 import { FATTR, FOPEN, InitFlag, InitFlag2, Opcode, OpenFlag } from '../../fuse/constants.js';
 import { attributesOf, fileOf } from './fixtures.js';
@@ -323,6 +323,19 @@ describe('open files', () => {
     expect(opens).toEqual([[3, 77, true, true, false]]);
   });
 
+  test('an open that was interrupted is closed when its late answer comes', async () => {
+    const answer = deferred<OpenFile>();
+    const closed = deferred<void>();
+    const kernel = SyntheticKernel.negotiated({ open: () => answer.promise });
+    const parts = [abi.OPEN_IN.encode({ flags: 0, openFlags: 0 })];
+    const asked = kernel.ask(Opcode.FUSE_OPEN, { nodeid: 3, unique: 700n, parts });
+    kernel.session.abortAll();
+    expect((await asked).error).toBe(-ERRNO.EINTR);
+    answer.resolve(fileOf(3, { close: async () => closed.resolve() }));
+    await closed.promise;
+    expect(kernel.mount.handles.file(700)).toBeUndefined();
+  });
+
   test('a failed write-behind surfaces at close', async () => {
     const flush = () => Promise.reject(new FsError('ENOSPC'));
     const kernel = SyntheticKernel.negotiated({ openFile: () => fileOf(3, { flush }) });
@@ -371,54 +384,6 @@ describe('extended attributes', () => {
     const kernel = SyntheticKernel.negotiated({});
     const reply = await get(kernel, 'system.posix_acl_access', 0);
     expect(reply.error).toBe(-ERRNO.EOPNOTSUPP);
-  });
-});
-
-describe('a removed directory that somebody works in', () => {
-  const gone = () => Promise.reject(new FsError('ESTALE'));
-  const getattr = (kernel: SyntheticKernel) =>
-    kernel.ask(Opcode.FUSE_GETATTR, { nodeid: 4, parts: [Buffer.alloc(16)] });
-  const readdir = (kernel: SyntheticKernel) => {
-    const args = { fh: 5, offset: 0, size: 4096, readFlags: 0, flags: 0 };
-    return kernel.ask(Opcode.FUSE_READDIR, { nodeid: 4, parts: [abi.READ_IN.encode(args)] });
-  };
-  const known = async (mode: number) => {
-    const kernel = SyntheticKernel.negotiated({
-      lookup: async () => attributesOf(4, { mode, nlink: 2 }),
-      getAttributes: gone,
-      readDirectory: gone,
-    });
-    await kernel.ask(Opcode.FUSE_LOOKUP, { parts: [zeroTerminated('d')] });
-    return kernel;
-  };
-
-  test('is empty and has no links until the kernel forgets it', async () => {
-    const kernel = await known(0o040755);
-    const { attr } = abi.ATTR_OUT.decode((await getattr(kernel)).body);
-    expect(attr).toMatchObject({ ino: 4, mode: 0o040755, nlink: 0 });
-    expect(await readdir(kernel)).toMatchObject({ error: 0, body: Buffer.alloc(0) });
-    const { message } = kernel.build(Opcode.FUSE_FORGET, {
-      nodeid: 4,
-      parts: [Buffer.alloc(8, 1)],
-    });
-    await kernel.session.receive(message);
-    expect((await getattr(kernel)).error).toBe(-ERRNO.ESTALE);
-    expect((await readdir(kernel)).error).toBe(-ERRNO.ESTALE);
-  });
-
-  test('is forgotten in a batch too', async () => {
-    const kernel = await known(0o040755);
-    const parts = [
-      abi.BATCH_FORGET_IN.encode({ count: 2 }),
-      abi.FORGET_ONE.encode({ nodeid: 99, nlookup: 1 }),
-      abi.FORGET_ONE.encode({ nodeid: 4, nlookup: 1 }),
-    ];
-    await kernel.session.receive(kernel.build(Opcode.FUSE_BATCH_FORGET, { parts }).message);
-    expect((await getattr(kernel)).error).toBe(-ERRNO.ESTALE);
-  });
-
-  test('a file that is gone stays an error', async () => {
-    expect((await getattr(await known(0o100644))).error).toBe(-ERRNO.ESTALE);
   });
 });
 
