@@ -26,6 +26,10 @@ export function commit(scope: Scope, request: Commit): Inode {
   const chunksTaken = commitChunks(scope, file, request.chunks);
   const inlineWritten = writeInline(scope, file, request.inlineWrites);
   const grows = request.sizeAtLeast > file.size;
+  // An fsync with nothing left to commit: it only waits for the disk.
+  if (!chunksTaken && !inlineWritten && !grows && !request.movedFromInline && !request.mtime) {
+    return file;
+  }
   if (grows) file.size = request.sizeAtLeast;
   if (chunksTaken || inlineWritten || grows) {
     file.dataVersion += 1;

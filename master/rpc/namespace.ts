@@ -206,6 +206,7 @@ class Connection implements Outlet {
     sessions.heard(session);
     recalls.acknowledge(session, recallsDone);
     for (const operation of operations) void this.#execute(session, operation);
+    this.#dependencies.commit.runReads();
     if (goodbye) void this.#sayGoodbye(session);
   }
 

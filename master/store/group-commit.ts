@@ -49,6 +49,7 @@ export class GroupCommit {
   #unsynced = false;
   #waiting: Member[] = [];
   #scheduled = false;
+  #immediate: NodeJS.Immediate | undefined;
   #closed = false;
   readonly #idle: (() => void)[] = [];
 
@@ -77,6 +78,16 @@ export class GroupCommit {
     return this.#enqueue(work, false, false);
   }
 
+  /**
+   * Runs what was submitted in this turn now, where all of it only reads: it shares no fsync with
+   * what others may still submit.
+   */
+  runReads(): void {
+    if (this.#waiting.length === 0 || this.#waiting.some((member) => member.writes)) return;
+    clearImmediate(this.#immediate);
+    this.#run();
+  }
+
   /** Reads at once what has been committed. */
   read<T>(work: (reader: Reader) => T): T {
     return work(this.#stores);
@@ -103,7 +114,7 @@ export class GroupCommit {
     if (this.#scheduled) return;
     this.#scheduled = true;
     // After the poll phase: by then every socket readable in this turn has been read.
-    setImmediate(() => this.#run());
+    this.#immediate = setImmediate(() => this.#run());
   }
 
   #run(): void {

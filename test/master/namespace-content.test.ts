@@ -162,6 +162,14 @@ test('commit: mtime is the writer’s; a file that is gone is ESTALE', async () 
   ).rejects.toMatchObject({ code: 'ESTALE' });
 });
 
+test('commit: with nothing to commit, as an fsync sends it, nothing changes', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const written = await commitTo(files, file, { inlineWrites: [{ offset: 0, data: bytes('x') }] });
+  expect(await commitTo(files, file, { durable: true })).toEqual(written);
+  expect(files.changes).toEqual([]);
+});
+
 test('xattrs: create, replace, list, remove, with the errnos of xattr(7)', async () => {
   await using files = await NamespaceFixture.create();
   const { inode } = await files.make(ROOT, 'f');

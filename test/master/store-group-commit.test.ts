@@ -111,6 +111,20 @@ test('ids are never given twice: not after a rollback, not after a restart', asy
   expect(given.size).toBe(4);
 });
 
+test('reads can be run at once, unless a write they are to see waits before them', async () => {
+  const seen: string[] = [];
+  const read = (what: string) => commit.submitRead(() => void seen.push(what));
+  const first = [read('a'), read('b')];
+  commit.runReads();
+  expect(seen).toEqual(['a', 'b']);
+  commit.runReads();
+  const second = [orphan(1), read('c')];
+  commit.runReads();
+  expect(seen).toEqual(['a', 'b']);
+  await Promise.all([...first, ...second]);
+  expect(seen).toEqual(['a', 'b', 'c']);
+});
+
 test('after close, work is refused', async () => {
   const last = orphan(3);
   await commit.close();
