@@ -57,18 +57,22 @@ export class ControlStream {
     this.#stream.on('drain', () => this.#drained?.resolve());
   }
 
-  /** Throws SessionRefused, or an FsError (ECONNREFUSED, ETIMEDOUT, …) worth another attempt. */
+  /**
+   * Throws SessionRefused, or an FsError (ECONNREFUSED, ETIMEDOUT, …) worth another attempt. The
+   * master has `timeoutMs` to say welcome.
+   */
   static async open(
     address: string,
     hello: Hello,
     events: StreamEvents,
+    timeoutMs = WELCOME_TIMEOUT_MS,
   ): Promise<{ stream: ControlStream; welcome: Welcome }> {
     const stream = new ControlStream(address, events);
     const timer = setTimeout(() => {
       stream.#end(
         new FsError('ETIMEDOUT', { message: `no welcome from the master at ${address}` }),
       );
-    }, WELCOME_TIMEOUT_MS);
+    }, timeoutMs);
     stream.send({ hello, operations: [], recallsDone: [], goodbye: false });
     try {
       return { stream, welcome: await stream.#welcome.promise };

@@ -15,7 +15,7 @@ import { FsError, toFsError } from '../common/errors.js';
 import { ROOT_INODE, sessionId, type SessionId } from '../common/ids.js';
 import { CONNECT_TIMEOUT_MS, LAZY_OPERATION_MS, PROTOCOL_VERSION } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
-import { Backoff } from '../proto/control/channel.js';
+import { Backoff, WELCOME_TIMEOUT_MS } from '../proto/control/channel.js';
 import type {
   HeldChunk,
   OpenHandle,
@@ -248,6 +248,8 @@ export class Session {
         onReply: (reply, stream) => this.#onReply(reply, stream),
         onEnd: (error) => this.#onEnd(error),
       },
+      // Whoever connects for the first time waits no longer than they said.
+      this.#welcome ? WELCOME_TIMEOUT_MS : Math.min(this.timeoutMs ?? Infinity, WELCOME_TIMEOUT_MS),
     );
     const { stream, welcome } = opened;
     if (this.#closed) return stream.close();
