@@ -141,23 +141,21 @@ export class ChunkStore {
    */
   async raiseVersion(chunk: ChunkId, from: number, to: number): Promise<void> {
     await this.#exclusively(chunk, async (active) => {
-      if (active.file && active.version === to) return;
       const held = await this.#versionsHeld(chunk);
       if (held.includes(to)) return;
-      const older = held.filter((version) => version < to);
+      const older = held.filter((one) => one < to);
       const current = active.file ? active.version : Math.max(...older);
       if (!older.includes(current) || current < from) throw absent(chunk, from, held);
-      const path = chunkPath(this.#root, chunk, to);
-      await this.#disk.rename('raise version', chunkPath(this.#root, chunk, current), path);
+      const path = (version: number) => chunkPath(this.#root, chunk, version);
+      await this.#disk.rename('raise version', path(current), path(to));
       active.version = to;
-      if (active.file) active.file.path = path;
+      if (active.file) active.file.path = path(to);
       // Else a power cut brings the old version back, and the replica passes for a stale one.
       await this.#disk.syncDirectory('sync raised version', chunkDirectory(this.#root, chunk));
       // Left by a copy that was cut short: opened by mistake it would keep the replica out.
-      for (const old of older.filter((version) => version !== current)) {
-        await this.#disk.unlink('delete chunk', chunkPath(this.#root, chunk, old));
-        this.#replicas -= 1;
-      }
+      const left = older.filter((version) => version !== current);
+      for (const old of left) await this.#disk.unlink('delete chunk', path(old));
+      this.#replicas -= left.length;
     });
   }
 
