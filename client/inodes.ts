@@ -4,7 +4,7 @@
  */
 import { FsError, toFsError } from '../common/errors.js';
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
-import type { Opened, Recall } from '../proto/control/generated/namespace.js';
+import type { Opened, Recall, Result } from '../proto/control/generated/namespace.js';
 import type { Metadata } from './metadata.js';
 import { Mutations } from './mutations.js';
 import type { OpenFiles } from './open-files.js';
@@ -23,7 +23,7 @@ import type {
   OpenFile,
   OpenOptions,
 } from './types.js';
-import { attributesFrom, directoryPageFrom, expectValue } from './wire.js';
+import { attributesFrom, attributesListFrom, directoryPageFrom, expectValue } from './wire.js';
 
 const S_IFLNK = 0o120000;
 /** Of renameat2(2). */
@@ -151,8 +151,9 @@ export class InodeClient implements Inodes {
     const moved = this.metadata.name(parent, name);
     const replaced = this.metadata.name(newParent, newName);
     const moment = this.#changes.moment(options);
+    let answer: Result['value'];
     try {
-      await this.#changes.keyed(
+      answer = await this.#changes.keyed(
         { $case: 'rename', value: { parent, name, newParent, newName, flags } },
         options,
       );
@@ -171,6 +172,7 @@ export class InodeClient implements Inodes {
       this.metadata.settleName(parent, name, left, moment);
       this.metadata.settleName(newParent, newName, moved, moment);
     }
+    this.metadata.settleDirectories(attributesListFrom(answer));
     if (moved) this.metadata.touchInode(moved);
     if (replaced) this.metadata.touchInode(replaced);
   }

@@ -175,6 +175,19 @@ export class Metadata {
     if (made && isNewDirectory(made)) this.#madeDirectory(made.inode, moment);
   }
 
+  /**
+   * Directories as an own change of names in them left them. What is known of one may already be
+   * later: another change of ours, answered first. What was recalled meanwhile stays unknown.
+   */
+  settleDirectories(directories: readonly Attributes[]): void {
+    for (const attributes of directories) {
+      const known = this.#inodes.peek(attributes.inode);
+      if (!known || compareTimestamps(attributes.ctime, known.attributes.ctime) < 0) continue;
+      known.attributes = attributes;
+      known.isOld = false;
+    }
+  }
+
   /** An own change of a name had an unknown end. */
   touchName(parent: InodeId, name: Buffer): void {
     this.#forgetName(parent, name);

@@ -10,7 +10,7 @@ import type { Verb } from './operation-queue.js';
 import { NEVER, type Moment } from './recall-log.js';
 import type { Session } from './session.js';
 import type { Attributes, CallOptions, Caller } from './types.js';
-import { attributesFrom, expectValue } from './wire.js';
+import { attributesFrom, attributesListFrom, expectValue } from './wire.js';
 
 export class Mutations {
   constructor(
@@ -76,8 +76,9 @@ export class Mutations {
     const removed = this.metadata.name(parent, name);
     const moment = this.moment(options);
     try {
-      await this.keyed(verb, options);
+      const answer = await this.keyed(verb, options);
       this.metadata.settleName(parent, name, 0, moment);
+      this.metadata.settleDirectories(attributesListFrom(answer));
     } catch (error) {
       // The master promises nothing with an error: only where it has promised all names.
       const isAbsent = toFsError(error).code === 'ENOENT' && this.metadata.knowsNames(parent);

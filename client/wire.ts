@@ -45,6 +45,11 @@ export function attributesFrom(message: AttributesMessage | undefined): Attribut
   };
 }
 
+/** Attributes that an answer brings along; none where it is given again. */
+export function attributesListFrom(value: Result['value']): Attributes[] {
+  return value?.$case === 'attributesList' ? value.value.attributes.map(attributesFrom) : [];
+}
+
 export function directoryPageFrom(message: PageMessage): DirectoryPage {
   const entries = message.entries.map((entry) => ({
     name: entry.name,

@@ -186,10 +186,7 @@ export class Dispatcher {
 
   /** Only successes: what failed has changed nothing, and may as well be tried again. */
   #remember(tx: Transactor, session: Session, key: number, answer: Answer | undefined): void {
-    const kept: Answer | undefined =
-      answer?.$case === 'opened'
-        ? { $case: 'opened', value: { ...answer.value, inline: undefined } }
-        : answer;
+    const kept = answer && whatIsKept(answer);
     const encoded = Result.encode({ id: 0, errno: 0, message: '', value: kept }).finish();
     tx.completed.insert(session.id, key, encoded);
     session.completedSincePrune += 1;
@@ -230,6 +227,13 @@ export class Dispatcher {
     this.#collectOwed(attempt, waits);
     if (waits.length > 0) await Promise.all(waits);
   }
+}
+
+/** Of an answer, what it takes to give it again: not what may have changed by then. */
+function whatIsKept(answer: Answer): Answer | undefined {
+  if (answer.$case === 'attributesList') return undefined;
+  if (answer.$case !== 'opened') return answer;
+  return { $case: 'opened', value: { ...answer.value, inline: undefined } };
 }
 
 /** The first answer, with attributes as they are now, which the session is told anew. */

@@ -117,18 +117,18 @@ const TABLE: Table = {
   unlink: write('unlink', (call, request) => {
     unlink(call.scope, request);
     call.tell(inodeId(request.parent), NAMES, request.name);
-    return undefined;
+    return tellDirectories(call, [inodeId(request.parent)]);
   }),
   removeDirectory: write('removeDirectory', (call, request) => {
     removeDirectory(call.scope, request);
     call.tell(inodeId(request.parent), NAMES, request.name);
-    return undefined;
+    return tellDirectories(call, [inodeId(request.parent)]);
   }),
   rename: write('rename', (call, request) => {
     rename(call.scope, request);
     call.tell(inodeId(request.parent), NAMES, request.name);
     call.tell(inodeId(request.newParent), NAMES, request.newName);
-    return undefined;
+    return tellDirectories(call, [inodeId(request.parent), inodeId(request.newParent)]);
   }),
   readLink: read('readLink', ({ scope }, request) => ({
     $case: 'target',
@@ -200,6 +200,18 @@ export function workOf({ $case, value }: Verb): Work | undefined {
   if (!row) return undefined;
   const durable = typeof row.durable === 'function' ? row.durable(value) : row.durable;
   return { writes: row.writes, durable, run: (call) => row.run(call, value) };
+}
+
+/** The kernel asks for a directory's attributes after each change in it: told before it asks. */
+function tellDirectories(call: Call, directories: readonly InodeId[]): Answer {
+  const attributes: Inode[] = [];
+  for (const inode of new Set(directories)) {
+    const directory = call.scope.tx.inodes.find(inode);
+    if (!directory) continue;
+    call.tell(inode, ATTRIBUTES);
+    attributes.push(directory);
+  }
+  return { $case: 'attributesList', value: { attributes } };
 }
 
 function tellAttributes(call: Call, inode: Inode): Answer {

@@ -132,6 +132,25 @@ describe('round trips', () => {
     expect(removed).toEqual({ unlink: 1, removeDirectory: 1 });
   });
 
+  test('a directory after each change in it: its attributes are known, and right', async () => {
+    await inodes.getAttributes(directory);
+    await makeFile(directory, 'a');
+    await inodes.makeNode(directory, name('sub'), S_IFDIR | 0o755, ME);
+    const changes = [
+      () => inodes.rename(directory, name('a'), directory, name('b'), 0),
+      () => inodes.unlink(directory, name('b')),
+      () => inodes.removeDirectory(directory, name('sub')),
+    ];
+    for (const change of changes) {
+      await change();
+      const known = await sentBy(async () => {
+        const { mtime, ctime, nlink } = await inodes.getAttributes(directory);
+        expect(await other.inodes.getAttributes(directory)).toMatchObject({ mtime, ctime, nlink });
+      });
+      expect(known['getAttributes']).toBeUndefined();
+    }
+  });
+
   test('the library walks to where it works without a question', async () => {
     const files = new CairnFs(client);
     await files.mkdir('/walk');
