@@ -61,6 +61,7 @@ export function openDatabase(directory: string): OpenedDatabase {
     database = new Sqlite(path);
     configure(database);
     migrate(database);
+    fillLog(database);
   } catch (error) {
     database?.close();
     lock.close();
@@ -170,6 +171,32 @@ function migrate(database: Database): void {
   apply.immediate();
   // The header's own bytes are what the next start looks at first.
   database.pragma('wal_checkpoint(TRUNCATE)');
+}
+
+/**
+ * Makes the log as long as it gets, before anybody waits for a commit: to write over a file's
+ * blocks and sync them takes half the time that it takes to append and sync (measured on ext4:
+ * 220 to 270 µs a commit against 390 to 440), because the file system's own journal stays out of
+ * it. A counter is raised until the log is full; none of these commits is synced on its own.
+ */
+function fillLog(database: Database): void {
+  const raise = database.prepare(
+    `INSERT INTO config (key, value) VALUES ('syncs', '1')
+     ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1`,
+  );
+  database.pragma('synchronous = OFF');
+  database.pragma('wal_autocheckpoint = 0');
+  try {
+    for (let pages = 0; pages < DATABASE_WAL_PAGES_MAX; pages += 1) raise.run();
+  } catch (error) {
+    // A master whose disk is full is still of use; its log grows as it can.
+    if (!isSqliteError(error, 'SQLITE_FULL')) throw error;
+  } finally {
+    database.pragma('synchronous = FULL');
+    database.pragma(`wal_autocheckpoint = ${DATABASE_WAL_PAGES_MAX}`);
+  }
+  // Syncs the log, moves it into the database, and has the next commit start at its beginning.
+  database.pragma('wal_checkpoint(RESTART)');
 }
 
 function damaged(path: string, what: string): FsError {

@@ -5,6 +5,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -13,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DATABASE_WAL_PAGES_MAX } from '../../common/limits.js';
 import { silentLogger } from '../../common/log.js';
 import { DATABASE_FILE, openDatabase } from '../../master/store/database.js';
 import { loadCluster } from '../../master/store/format.js';
@@ -111,6 +113,18 @@ test('a database cut short is refused, untouched', async () => {
   await makeDatabase();
   truncateSync(path, 4096 * 3);
   expectRefusedUntouched('EIO', /damaged/);
+});
+
+test('the log has its full length before the first commit, and commits write over it', async () => {
+  const { database, close } = openDatabase(directory);
+  const logBytes = () => statSync(`${path}-wal`).size;
+  const before = logBytes();
+  expect(before).toBeGreaterThan(DATABASE_WAL_PAGES_MAX * 4096);
+  const commit = new GroupCommit({ database, log: silentLogger });
+  for (let i = 0; i < 50; i += 1) await commit.submit((tx) => tx.config.set('replication', `${i}`));
+  expect(logBytes()).toBe(before);
+  await commit.close();
+  close();
 });
 
 test('opened again it is the same cluster, with the replication it was made with', async () => {
