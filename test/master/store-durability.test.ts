@@ -62,13 +62,13 @@ test('a batch waits for the disk if one of its members does', async () => {
 
 test('a durable commit of nothing takes what was committed before it to the disk', async () => {
   await insert(1, NO_FSYNC);
-  expect(syncs()).toBe(0);
+  const before = syncs();
   await commit.submit(() => undefined);
   // It wrote: without a change SQLite would sync nothing.
-  expect(syncs()).toBe(1);
+  expect(syncs()).toBe(before + 1);
   expect(commits).toEqual(['NORMAL', 'FULL']);
   await commit.submit(() => undefined);
-  expect(syncs()).toBe(1);
+  expect(syncs()).toBe(before + 1);
 });
 
 test('reads only commit nothing', async () => {
