@@ -4,7 +4,7 @@
  * The descriptor is closed when the last reader has left it, so its number is never another file's
  * under a read.
  */
-import { close, openSync, read, readSync } from 'node:fs';
+import { close, fstatSync, openSync, read, readSync } from 'node:fs';
 import { firstBadPiece } from '../common/checksum.js';
 import { FsError } from '../common/errors.js';
 import { BLOCK_BYTES } from '../common/limits.js';
@@ -43,6 +43,14 @@ export class LocalReplica {
       replica.close();
       throw error;
     }
+  }
+
+  /**
+   * Is the file still the node's replica? One that was deleted and copied anew at the same version
+   * is another file: this one misses what was written since. (Raising a version is a rename.)
+   */
+  get isCurrent(): boolean {
+    return fstatSync(this.fd).nlink > 0;
   }
 
   /** Blocks the process. Undefined where a block does not fit its checksum. */

@@ -122,7 +122,7 @@ export class LocalReplicas {
   #replica(peer: DataPeer, root: string, { chunk, version }: LocalRead): LocalReplica {
     const name = `${root}/${chunk}.${version}`;
     const known = this.#open.get(name);
-    if (known?.peer === peer) return known.replica;
+    if (known?.peer === peer && known.replica.isCurrent) return known.replica;
     const { cluster } = this.#options;
     const replica = LocalReplica.open({ root, cluster, chunk, version });
     this.#open.set(name, { peer, replica });

@@ -74,6 +74,17 @@ describe('a replica on this machine', () => {
     }
   });
 
+  test('deleted and made again at the same version: what was written since is read', async () => {
+    await using node = await localNode();
+    await node.local.read(node.peer, CHUNK, 0, 10);
+    const order = { $case: 'delete', value: CHUNK } as const;
+    expect((await node.cluster.master.order(1, order)).errno).toBe(0);
+    const after = pattern(300_000, 7);
+    await node.peer.request(writeRequest(CHUNK, 0, after));
+    const found = await node.local.read(node.peer, CHUNK, 1_000, 50_000);
+    expect(found?.equals(after.subarray(1_000, 51_000))).toBe(true);
+  });
+
   test('under many writes: old or new blocks, never others', async () => {
     await using node = await localNode(64 * KIB);
     const contents = [pattern(64 * KIB, 1), pattern(64 * KIB, 2)] as const;
