@@ -2,9 +2,10 @@
  * A client of a cluster, put together: the session with the master, the caches, the open files,
  * the connections to the datanodes. The one place of this room where parts meet.
  */
+import { deferred } from '../common/async.js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { toFsError } from '../common/errors.js';
-import { inodeId, type SessionId } from '../common/ids.js';
+import type { SessionId } from '../common/ids.js';
 import { silentLogger, type Logger } from '../common/log.js';
 import type { Welcome } from '../proto/control/generated/namespace.js';
 import { DataConnections } from '../proto/data/connections.js';
@@ -75,18 +76,17 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   });
   const inodes = new InodeClient(session, metadata, files);
   if (options.onInvalidate) inodes.onInvalidate(options.onInvalidate);
+  const replayed = deferred<void>();
   session.setHooks({
     held: () => files.held(),
-    onRecall: (recall) => inodes.recall(recall),
+    onRecall: async (recall) => {
+      // What a dead worker had taken in is to be flushed too. Other recalls do not wait: they may
+      // be what another client's replay waits for.
+      if (recall.flush) await replayed.promise;
+      await inodes.recall(recall);
+    },
     onReconnect: (resumed, cachesLost) => {
-      if (!cachesLost) return;
-      const told = metadata.reset();
-      files.cachesLost(resumed);
-      for (const invalidation of told) {
-        inodes.invalidate(invalidation).catch((error: unknown) => {
-          log.warn({ reason: toFsError(error).message }, 'a cache above was not emptied');
-        });
-      }
+      if (cachesLost) forgetTold(metadata.reset(), files, inodes, resumed, log);
     },
   });
   const unflushed = options.journal?.recover() ?? [];
@@ -94,6 +94,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     await files.takeOver(session.welcome.handles);
   }
   await replay(files, unflushed, options.journal, log);
+  replayed.resolve();
   const ticker = setInterval(() => files.tick(), TICK_MS);
   ticker.unref();
 
@@ -121,6 +122,22 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   };
 }
 
+/** What the master has told is not true any more; `told` is what those above may hold of it. */
+function forgetTold(
+  told: readonly Invalidation[],
+  files: OpenFiles,
+  inodes: InodeClient,
+  resumed: boolean,
+  log: Logger,
+): void {
+  files.cachesLost(resumed);
+  for (const invalidation of told) {
+    inodes.invalidate(invalidation).catch((error: unknown) => {
+      log.warn({ reason: toFsError(error).message }, 'a cache above was not emptied');
+    });
+  }
+}
+
 /** Writes that a dead worker had accepted and not flushed are flushed now, in order. */
 async function replay(
   files: OpenFiles,
@@ -129,16 +146,14 @@ async function replay(
   log: Logger,
 ): Promise<void> {
   if (writes.length > 0) log.info({ writes: writes.length }, 'replaying the write journal');
-  const touched = new Set<number>();
   for (const { inode, offset, data, sequence } of writes) {
     const file = files.get(inode);
     if (file) {
       await file.replay(offset, data, sequence);
-      touched.add(inode);
     } else {
       log.error({ inode, offset, bytes: data.length }, 'a journaled write has no open file');
       journal?.flushed(inode, sequence);
     }
   }
-  for (const inode of touched) await files.get(inodeId(inode))?.flushInBackground();
+  await files.flushAll();
 }

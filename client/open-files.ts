@@ -21,6 +21,9 @@ const FLUSH_AFTER_MS = 5_000;
 /** A file not written for this long gives its chunk leases back. */
 const RETURN_LEASES_AFTER_MS = 10_000;
 
+/** An epoch that no file's content is at. */
+const NOT_CURRENT = -1;
+
 export class OpenFiles {
   readonly #files = new Map<InodeId, SharedFile>();
   readonly #opens = new Map<HandleId, ClientOpenFile>();
@@ -137,7 +140,6 @@ export class OpenFiles {
   }
 
   async #openAgain({ handle, inode, read, write }: OpenHandle): Promise<void> {
-    const epoch = this.epoch(inode as InodeId);
     const known = this.#files.get(inode as InodeId)?.content.attributes.dataVersion;
     const value = await this.#environment.session.call({
       $case: 'open',
@@ -145,7 +147,8 @@ export class OpenFiles {
     });
     const opened = expectValue(value, 'opened');
     const flags = { read, write, append: false, sync: false };
-    const { file } = this.add(handle as HandleId, opened, flags, epoch);
+    // Asked for before it is read: a recall may have passed the answer.
+    const { file } = this.add(handle as HandleId, opened, flags, NOT_CURRENT);
     const version = opened.attributes?.dataVersion;
     if (known !== undefined && known !== version && file.behind.isDirty) {
       await file.behind.discard();

@@ -63,6 +63,44 @@ describe('a worker that dies', () => {
       rmSync(folder, { recursive: true });
     }
   });
+
+  test('another opens the file meanwhile: it reads what the dead one had accepted', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cairn-worker-'));
+    const fd = openSync(join(folder, 'journal'), 'w+');
+    const [host = '', port] = cluster.address.split(':');
+    const proxy = await FaultyProxy.start({ host, port: Number(port) });
+    const slow = await FaultyProxy.start({ host, port: Number(port) });
+    try {
+      const journal = new FileWriteJournal(fd, JOURNAL_FILE_BYTES);
+      const dead = await openClient({ master: proxy.address, kind: 'mount', journal });
+      const open = { read: true, write: true };
+      const name = Buffer.from('meanwhile');
+      const file = await dead.inodes.create(ROOT_INODE, name, 0o644, ME, open);
+      await file.write(0, Buffer.from('old'));
+      await file.flush();
+      await file.write(0, Buffer.from('new'));
+      const { id, secret } = dead.session;
+      proxy.refuse(true);
+      proxy.cut();
+      const reading = one.readFile('/meanwhile', 'utf8');
+      // Answered in order: the recall waits for the worker when this is answered.
+      await one.inodes.statFs();
+      slow.delay(50);
+      const successor = await openClient({
+        master: slow.address,
+        kind: 'mount',
+        journal: new FileWriteJournal(fd, JOURNAL_FILE_BYTES),
+        resume: { session: id, secret },
+      });
+      expect(await reading).toBe('new');
+      await successor.close();
+    } finally {
+      await proxy.stop();
+      await slow.stop();
+      closeSync(fd);
+      rmSync(folder, { recursive: true });
+    }
+  });
 });
 
 describe('a session that ended while its client was away', () => {
