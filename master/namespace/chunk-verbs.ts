@@ -158,6 +158,11 @@ export class ChunkVerbs {
     });
   }
 
+  /** Has the session a lease on the chunk? */
+  isHeldBy(session: SessionId, chunk: ChunkId): boolean {
+    return this.#leases.isHeldBy(session, chunk);
+  }
+
   /** A session that resumed says what it holds: a restarted master knows it again. */
   async reclaim(session: SessionId, chunks: readonly { chunk: number }[]): Promise<void> {
     await this.#commit.submitRead((reader) => {

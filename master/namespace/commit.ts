@@ -3,34 +3,49 @@
  * and changes nothing that matters.
  */
 import { FsError } from '../../common/errors.js';
+import type { ChunkId, SessionId } from '../../common/ids.js';
 import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import type { ChunkLength, Commit, InlineWrite } from '../../proto/control/generated/namespace.js';
 import type { Inode } from '../store/inodes.js';
 import { expectFile } from './checks.js';
 import type { Scope } from './scope.js';
 
+/** Whose commit it is. */
+export interface Writer {
+  readonly session: SessionId;
+  /** Has it a lease on the chunk? */
+  holds(chunk: ChunkId): boolean;
+}
+
+/** What becomes of one chunk that a commit names. */
+type Fate = 'take' | 'keep length' | 'skip';
+
 /**
- * Throws EAGAIN where the content is elsewhere than the writer believes (inline or in chunks):
- * it reads again and writes again. ESTALE where the file is gone.
+ * Throws EAGAIN where the content is elsewhere than the writer believes (inline or in chunks), or
+ * another session is trimming what it names: it reads again and writes again. ESTALE where the
+ * file is gone, or a chunk that the writer no longer holds: what it wrote is lost.
  */
-export function commit(scope: Scope, request: Commit): Inode {
+export function commit(scope: Scope, request: Commit, writer: Writer): Inode {
   const { tx, now, changes } = scope;
   const file = expectFile(tx, request.inode);
   checkBounds(request);
   scope.settle(file.inode);
   if (isEmpty(request)) return file;
   if (request.movedFromInline) checkMove(scope, file, request);
+  else if (request.chunks.length > 0) checkInChunks(scope, file);
   if (request.inlineWrites.length > 0) checkInline(scope, file, request.inlineWrites);
+  const fates = request.chunks.map((named) => fateOf(scope, file, named, writer));
 
   if (request.movedFromInline) dropInline(scope, file);
-  const chunksTaken = commitChunks(scope, file, request.chunks);
+  const chunksTaken = commitChunks(scope, file, request.chunks, fates);
   const inlineWritten = writeInline(scope, file, request.inlineWrites);
-  const grows = request.sizeAtLeast > file.size;
+  const sizeAtLeast = Math.min(request.sizeAtLeast, endOfTaken(request, fates));
+  const grows = sizeAtLeast > file.size;
   // An fsync with nothing left to commit: it only waits for the disk.
   if (!chunksTaken && !inlineWritten && !grows && !request.movedFromInline && !request.mtime) {
     return file;
   }
-  if (grows) file.size = request.sizeAtLeast;
+  if (grows) file.size = sizeAtLeast;
   if (chunksTaken || inlineWritten || grows) {
     file.dataVersion += 1;
     changes.content(file.inode);
@@ -87,16 +102,51 @@ function dropInline({ tx }: Scope, file: Inode): void {
   file.allocated -= inline.length;
 }
 
-/** Skips a chunk that is no longer the file's: it was truncated away. */
-function commitChunks({ tx }: Scope, file: Inode, chunks: readonly ChunkLength[]): boolean {
-  let taken = false;
-  for (const { index, chunk, length } of chunks) {
-    const current = tx.chunks.ofFile(file.inode, index);
-    if (current?.id !== chunk) continue;
-    file.allocated += tx.chunks.commitLength(current.id, length);
-    taken = true;
+/** Content is inline or in chunks, never both: what is inline hides chunks. */
+function checkInChunks({ tx }: Scope, file: Inode): void {
+  if (!tx.inlineData.has(file.inode)) return;
+  throw new FsError('EAGAIN', { message: 'the content was written inline meanwhile' });
+}
+
+/**
+ * A truncation while the writer wrote came after the write: what it cut stays cut. Of a chunk
+ * that is to be trimmed, and not by this writer, only what lies within its length is believed.
+ */
+function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: Writer): Fate {
+  const id = named.chunk as ChunkId;
+  const current = tx.chunks.ofFile(file.inode, named.index);
+  if (current?.id !== id) {
+    if (writer.holds(id) || tx.chunks.get(id)?.written === 1) return 'skip';
+    throw new FsError('ESTALE', { message: `chunk ${id} was given up with its writer's session` });
   }
-  return taken;
+  if (current.trim === 0 || current.trim === writer.session + 1) return 'take';
+  if (named.length <= current.length) return 'keep length';
+  if (current.trim > 1) {
+    throw new FsError('EAGAIN', { message: `another session is trimming chunk ${id}` });
+  }
+  if (writer.holds(id)) return 'keep length';
+  throw new FsError('ESTALE', { message: `the session does not hold chunk ${id} any more` });
+}
+
+function commitChunks(
+  { tx }: Scope,
+  file: Inode,
+  chunks: readonly ChunkLength[],
+  fates: readonly Fate[],
+): boolean {
+  for (const [at, { chunk, length }] of chunks.entries()) {
+    if (fates[at] === 'take') file.allocated += tx.chunks.commitLength(chunk as ChunkId, length);
+  }
+  return fates.some((fate) => fate !== 'skip');
+}
+
+/** How far the file may grow by this commit: no further than the data that it brings. */
+function endOfTaken({ chunks }: Commit, fates: readonly Fate[]): number {
+  if (chunks.length === 0) return Infinity;
+  const ends = chunks.map(({ index, length }, at) =>
+    fates[at] === 'take' ? index * CHUNK_BYTES + length : 0,
+  );
+  return Math.max(...ends);
 }
 
 function writeInline({ tx }: Scope, file: Inode, writes: readonly InlineWrite[]): boolean {

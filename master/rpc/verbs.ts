@@ -3,7 +3,7 @@
  * called and packed. Rules are master/namespace's; who is told what is said here.
  */
 import { strict as assert } from 'node:assert';
-import { inodeId, handleId, type InodeId } from '../../common/ids.js';
+import { inodeId, handleId, type ChunkId, type InodeId } from '../../common/ids.js';
 import { FsError } from '../../common/errors.js';
 import type { Operation, Result } from '../../proto/control/generated/namespace.js';
 import { getAttributes, setAttributes } from '../namespace/attributes.js';
@@ -36,7 +36,7 @@ export type Answer = NonNullable<Result['value']>;
 /** What verbs need beside the scope. */
 export interface VerbServices {
   readonly opens: Opens;
-  readonly chunkVerbs: Pick<ChunkVerbs, 'readLayout' | 'fileReleased'>;
+  readonly chunkVerbs: Pick<ChunkVerbs, 'readLayout' | 'fileReleased' | 'isHeldBy'>;
   readonly capacity: () => Capacity;
   /** Copies wanted by default: what free space is divided by. */
   readonly replication: number;
@@ -165,7 +165,11 @@ const TABLE: Table = {
   }),
   commit: write(
     'commit',
-    (call, request) => tellAttributes(call, commit(call.scope, request)),
+    (call, request) => {
+      const { id } = call.session;
+      const holds = (chunk: ChunkId) => call.chunkVerbs.isHeldBy(id, chunk);
+      return tellAttributes(call, commit(call.scope, request, { session: id, holds }));
+    },
     ({ durable }) => durable,
   ),
   getXattr: read('getXattr', (call, request) => {

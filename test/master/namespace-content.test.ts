@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chunkId } from '../../common/ids.js';
+import { chunkId, sessionId } from '../../common/ids.js';
 import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import { setAttributes } from '../../master/namespace/attributes.js';
 import { commit } from '../../master/namespace/commit.js';
@@ -28,20 +28,21 @@ function change(files: NamespaceFixture, file: Inode, fields: Partial<SetAttribu
   return files.run((scope) => setAttributes(scope, { ...NO_CHANGE, inode: file.inode, ...fields }));
 }
 
-function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>) {
-  return files.run((scope) =>
-    commit(scope, {
-      inode: file.inode,
-      sizeAtLeast: 0,
-      mtime: undefined,
-      chunks: [],
-      inlineWrites: [],
-      movedFromInline: false,
-      movedFromVersion: 0,
-      durable: false,
-      ...fields,
-    }),
-  );
+const WRITER = sessionId(7);
+
+function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>, holds = true) {
+  const request = {
+    inode: file.inode,
+    sizeAtLeast: 0,
+    mtime: undefined,
+    chunks: [],
+    inlineWrites: [],
+    movedFromInline: false,
+    movedFromVersion: 0,
+    durable: false,
+    ...fields,
+  };
+  return files.run((scope) => commit(scope, request, { session: WRITER, holds: () => holds }));
 }
 
 /** A chunk of the file at `index`, as lease_chunk makes it. */
@@ -125,10 +126,53 @@ test('commit of chunks: lengths only grow; a chunk truncated away meanwhile is s
     sizeAtLeast: 20,
     chunks: [{ index: 1, chunk: second, length: 200 }],
   });
-  expect(late).toMatchObject({ size: 20, allocated: 10 });
+  expect(late).toMatchObject({ size: 10, allocated: 10 });
   await expect(
     commitTo(files, file, { inlineWrites: [{ offset: 0, data: bytes('x') }] }),
   ).rejects.toMatchObject({ code: 'EAGAIN' });
+});
+
+test('commit that crosses a truncation: what was cut stays cut, nothing grows', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const chunk = await addChunk(files, file, 0);
+  const write = (length: number) => ({
+    sizeAtLeast: length,
+    chunks: [{ index: 0, chunk, length }],
+  });
+  await commitTo(files, file, write(1000));
+  await change(files, file, { size: 100 });
+  expect(await commitTo(files, file, write(600))).toMatchObject({ size: 100, allocated: 100 });
+  const row = () => files.commit.read((reader) => reader.chunks.get(chunkId(chunk)));
+  expect(row()).toMatchObject({ length: 100, trim: 1 });
+
+  // Another session trims: only what lies within the length is believed.
+  await files.run(({ tx }) => tx.chunks.markTrim(chunkId(chunk), sessionId(8)));
+  await expect(commitTo(files, file, write(600))).rejects.toMatchObject({ code: 'EAGAIN' });
+  expect(await commitTo(files, file, write(90))).toMatchObject({ size: 100 });
+  expect(row()).toMatchObject({ length: 100, trim: 9 });
+  await files.run(({ tx }) => tx.chunks.markTrim(chunkId(chunk), WRITER));
+  expect(await commitTo(files, file, write(600))).toMatchObject({ size: 600 });
+  expect(row()).toMatchObject({ length: 600, trim: 0 });
+});
+
+test('commit of a chunk given up with its session: refused, the file does not grow', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const chunk = await addChunk(files, file, 0);
+  await files.run(({ tx }) => tx.chunks.detach(chunkId(chunk), { inode: file.inode, index: 0 }));
+  const request = { sizeAtLeast: 500, chunks: [{ index: 0, chunk, length: 500 }] };
+  await expect(commitTo(files, file, request, false)).rejects.toMatchObject({ code: 'ESTALE' });
+  expect(await commitTo(files, file, request)).toMatchObject({ size: 0 });
+});
+
+test('commit of chunks where content was written inline meanwhile: to be moved first', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  await commitTo(files, file, { inlineWrites: [{ offset: 0, data: bytes('ab') }] });
+  const chunk = await addChunk(files, file, 0);
+  const request = { sizeAtLeast: 50_000, chunks: [{ index: 0, chunk, length: 50_000 }] };
+  await expect(commitTo(files, file, request)).rejects.toMatchObject({ code: 'EAGAIN' });
 });
 
 test('moving inline data to chunks: refused after a foreign write, idempotent after its own', async () => {
