@@ -150,6 +150,8 @@ export const INTENT_REGION_BYTES = MIB;
 export const INTENT_MARKS_MAX = 16_384;
 /** A chunk not written for this long is synced and its mark cleared. */
 export const INTENT_IDLE_MS = 30_000;
+/** How often a datanode tells of replicas that it does not trust since its machine crashed. */
+export const UNTRUSTED_REPORT_MS = 5_000;
 /** Requests that may wait for one chunk; more are refused with EBUSY. */
 export const REQUESTS_PER_CHUNK_MAX = 1024;
 /** Orders of the master that a datanode works on; it stops reading the stream past that. */
@@ -180,6 +182,12 @@ export const LOCAL_REPLICA_IDLE_MS = 5_000;
 export const FRAMES_IN_FLIGHT_PER_FILE_MAX = 16;
 /** Acknowledged but uncommitted bytes of one file after which a commit is sent. */
 export const UNCOMMITTED_BYTES_MAX = 16 * MIB;
+/** Chunks of one file that an fsync syncs at the same time. */
+export const CHUNK_SYNCS_AT_ONCE = 16;
+/** Closed files of which a client knows what an fsync has to sync; of others it is everything. */
+export const CLOSED_FILES_REMEMBERED_MAX = 4096;
+/** Files whose lost writes a client remembers, to tell their next user. */
+export const LOST_WRITES_REMEMBERED_MAX = 4096;
 /** A connection that broke is tried again after this long; the delay doubles up to the most. */
 export const RECONNECT_DELAY_MS_MIN = 50;
 export const RECONNECT_DELAY_MS_MAX = 2_000;

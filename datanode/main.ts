@@ -11,6 +11,7 @@ import { DISK_RESERVE_BYTES_DEFAULT, PROTOCOL_VERSION } from '../common/limits.j
 import type { Logger } from '../common/log.js';
 import { bootIdentity, type Whereabouts } from '../proto/data/greeting.js';
 import { BufferPool } from './chunk/buffer-pool.js';
+import { Distrust } from './chunk/distrust.js';
 import { Maintenance } from './chunk/maintenance.js';
 import { ReadGate } from './chunk/read-gate.js';
 import { recoverInterrupted } from './chunk/recovery.js';
@@ -41,6 +42,8 @@ export interface DatanodeOptions {
   log: Logger;
   clock?: Clock;
   disk?: Disk;
+  /** The machine's boot id; what the kernel says unless given. */
+  boot?: string | undefined;
 }
 
 export interface RunningDatanode {
@@ -78,7 +81,7 @@ async function assemble(
   options: DatanodeOptions,
   undo: (() => Promise<void>)[],
 ): Promise<Omit<RunningDatanode, 'stop'>> {
-  const { log, disk = nodeDisk, clock = systemClock } = options;
+  const { log, disk = nodeDisk, clock = systemClock, boot = bootIdentity() } = options;
   await disk.makeDirectory('make data directory', options.dataDirectory);
   const lock = await lockDirectory(options.dataDirectory);
   undo.push(() => lock.release());
@@ -88,24 +91,30 @@ async function assemble(
     log.error({ chunk, version, reason }, 'damaged replica');
     link.master?.reportDamage(chunk, version, reason);
   };
-  const chunks = await openChunks(options, { disk, clock, onDamage });
+  const chunks = await openChunks(options, { disk, clock, boot, onDamage });
   undo.push(() => chunks.close());
-  const { store, space, root, around } = chunks;
+  const { store, space, root, around, intent } = chunks;
   const identity = await Identity.load(disk, options.dataDirectory, store.replicas);
 
   const membership = new Membership(identity, store, clock);
   undo.push(async () => membership.close());
   if (membership.cluster !== undefined) {
-    await recoverInterrupted(chunks.interrupted, { disk, root, store, log });
+    const torn = chunks.interrupted.filter(({ untrusted }) => !untrusted);
+    await recoverInterrupted(torn, { disk, root, store, log });
   }
+  const report = (chunk: ChunkId, version: number, reason: string) =>
+    link.master?.reportDamage(chunk, version, reason);
+  const distrust = new Distrust({ disk, root, store, log, intent, clock, report });
 
+  const here = whereabouts(options.dataDirectory, identity.uuid, boot);
   const server = await DataServer.listen({
     host: options.host,
     port: options.port,
     cluster: () => membership.cluster,
     serve: (request) => membership.serve(request),
     buffers: around.buffers,
-    whereabouts: whereabouts(options.dataDirectory, identity.uuid),
+    // Who reads our files himself would read those that we do not trust.
+    whereabouts: () => (distrust.any ? undefined : here),
     log,
   });
   undo.push(() => server.close());
@@ -128,10 +137,12 @@ async function assemble(
     registered: ({ cluster }) => membership.join(cluster),
     capacity,
     replicas: () => listAllReplicas(disk, root),
-    carryOut: (order) => carryOut(order, { store, copier, log }),
+    carryOut: (order) => carryOut(order, { store, copier, distrust, log }),
   });
   link.master = master;
   undo.push(() => master.stop());
+  distrust.start();
+  undo.push(() => distrust.stop());
   await master.start();
   const address = `${host}:${server.port}`;
   log.info({ address, data: options.dataDirectory, replicas: store.replicas }, 'serving');
@@ -141,17 +152,19 @@ async function assemble(
 interface ChunkParts {
   disk: Disk;
   clock: Clock;
+  boot: string | undefined;
   onDamage: (chunk: ChunkId, version: number, reason: string) => void;
 }
 
-async function openChunks(options: DatanodeOptions, { disk, clock, onDamage }: ChunkParts) {
+async function openChunks(options: DatanodeOptions, parts: ChunkParts) {
+  const { disk, clock, boot, onDamage } = parts;
   const { dataDirectory, log } = options;
   const root = join(dataDirectory, 'chunks');
   const replicas = await prepareChunkDirectories(disk, root, log);
   const space = new Space(disk, dataDirectory, options.reserveBytes ?? DISK_RESERVE_BYTES_DEFAULT);
   await space.refresh();
   const path = join(dataDirectory, 'intent');
-  const { intent, interrupted } = await WriteIntent.open(disk, path, clock, log);
+  const { intent, interrupted } = await WriteIntent.open(disk, path, { clock, log, boot });
   const around = { disk, buffers: new BufferPool(), gate: new ReadGate() };
   const store = new ChunkStore({ root, around, space, intent, log, replicas, onDamage });
   const maintenance = new Maintenance({ store, intent, clock, log });
@@ -161,11 +174,14 @@ async function openChunks(options: DatanodeOptions, { disk, clock, onDamage }: C
     await store.close();
     await intent.close();
   };
-  return { root, around, space, store, interrupted, close };
+  return { root, around, space, store, intent, interrupted, close };
 }
 
-function whereabouts(directory: string, uuid: string): Whereabouts | undefined {
-  const boot = bootIdentity();
+function whereabouts(
+  directory: string,
+  uuid: string,
+  boot: string | undefined,
+): Whereabouts | undefined {
   return boot === undefined ? undefined : { boot, uuid, directory: resolve(directory) };
 }
 

@@ -9,7 +9,7 @@ import { connect, type CairnFs, type ConnectOptions } from '../client/index.js';
 import { sleep } from '../common/async.js';
 import { INLINE_BYTES_MAX_DEFAULT, NODE_DEAD_MS_DEFAULT } from '../common/limits.js';
 import { silentLogger, type Logger } from '../common/log.js';
-import { startDatanode, type RunningDatanode } from '../datanode/main.js';
+import { startDatanode, type DatanodeOptions, type RunningDatanode } from '../datanode/main.js';
 import { startMaster, type RunningMaster } from '../master/main.js';
 
 export interface TestClusterOptions {
@@ -91,13 +91,17 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Starts datanode `number`, with the data that it had; waits until it has registered. */
-  async startDatanode(number: number): Promise<RunningDatanode> {
+  async startDatanode(
+    number: number,
+    options: Partial<DatanodeOptions> = {},
+  ): Promise<RunningDatanode> {
     const datanode = await startDatanode({
       dataDirectory: join(this.dataDirectory, `datanode-${number}`),
       master: this.address,
       host: HOST,
       port: 0,
       log: this.#options.log ?? silentLogger,
+      ...options,
     });
     this.#datanodes.set(number, datanode);
     const deadline = performance.now() + REGISTERED_TIMEOUT_MS;

@@ -1,8 +1,8 @@
 /**
- * After a crash: chunks that carry a write-intent mark may have blocks whose data was written and
+ * After a crash of the process: chunks that carry a write-intent mark may have blocks whose data was written and
  * whose checksum was not. Those writes were never acknowledged; the block takes the checksum of
  * what is there. Blocks outside the marked regions are not touched, so that a bit that flipped
- * there is still found.
+ * there is still found. After a crash of the machine that is not true: distrust.ts.
  */
 import type { Disk } from '../../common/disk.js';
 import { toFsError } from '../../common/errors.js';
@@ -40,7 +40,8 @@ export async function recoverInterrupted(
   }
 }
 
-async function recoverChunk(mark: Interrupted, options: RecoveryOptions): Promise<void> {
+/** Throws what the disk throws. */
+export async function recoverChunk(mark: Interrupted, options: RecoveryOptions): Promise<void> {
   const { disk, root, store, log } = options;
   const { chunk } = mark;
   for (const version of await versionsOf(mark, options)) {
@@ -60,7 +61,11 @@ async function recoverChunk(mark: Interrupted, options: RecoveryOptions): Promis
   }
 }
 
-async function versionsOf(mark: Interrupted, { disk, root }: RecoveryOptions): Promise<number[]> {
+/** Of the replicas that there are of the marked chunk. */
+export async function versionsOf(
+  mark: Pick<Interrupted, 'chunk'>,
+  { disk, root }: RecoveryOptions,
+): Promise<number[]> {
   const versions: number[] = [];
   for await (const one of listReplicas(disk, chunkDirectory(root, mark.chunk))) {
     if (one.chunk === mark.chunk) versions.push(one.version);

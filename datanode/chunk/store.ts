@@ -12,6 +12,7 @@ import type { Logger } from '../../common/log.js';
 import { ChunkFile, type BlockRange, type ChunkSurroundings } from './chunk-file.js';
 import { ChunkQueue, type Access } from './chunk-queue.js';
 import { chunkDirectory, chunkPath } from '../../proto/data/chunk-format.js';
+import { absent, describeBadBlocks, notTrusted, stale } from './replica-errors.js';
 import { listReplicas } from './scan.js';
 import type { Space } from './space.js';
 import type { WriteIntent } from './write-intent.js';
@@ -96,8 +97,9 @@ export class ChunkStore {
     });
   }
 
-  /** Whole blocks around the range. Throws ENOENT, ESTALE, EIO. */
+  /** Whole blocks around the range. Throws ENOENT, ESTALE, EIO, EAGAIN (untrusted). */
   async read(chunk: ChunkId, version: number, offset: number, length: number): Promise<BlockRange> {
+    if (this.isUntrusted(chunk)) throw notTrusted(chunk);
     return this.#withFile(chunk, version, 'shared', (file) => file.read(offset, length));
   }
 
@@ -115,13 +117,26 @@ export class ChunkStore {
     });
   }
 
-  /** Bytes held. */
+  /** Did the machine crash before what was written was on the disk, and nobody judged since? */
+  isUntrusted(chunk: ChunkId): boolean {
+    return this.#options.intent.isUntrusted(chunk);
+  }
+
+  /** Bytes held. Throws as `read`. */
   async length(chunk: ChunkId, version: number): Promise<number> {
+    if (this.isUntrusted(chunk)) throw notTrusted(chunk);
     return this.#withFile(chunk, version, 'shared', async (file) => file.length);
   }
 
-  /** Reads and checks every block, letting other work in between. */
-  async verify(chunk: ChunkId, version: number): Promise<{ length: number; bad: number[] }> {
+  /** Reads and checks every block, letting other work in between; not of an untrusted one. */
+  async verify(
+    chunk: ChunkId,
+    version: number,
+  ): Promise<{ length: number; bad: number[]; untrusted: boolean }> {
+    if (this.isUntrusted(chunk)) {
+      const held = await this.#withFile(chunk, version, 'shared', async (file) => file.length);
+      return { length: held, bad: [], untrusted: true };
+    }
     const bad: number[] = [];
     let length = CHUNK_BYTES;
     for (let at = 0; at < length; at += FRAME_PAYLOAD_BYTES_MAX) {
@@ -132,7 +147,7 @@ export class ChunkStore {
       });
     }
     if (bad.length > 0) this.#options.onDamage(chunk, version, describeBadBlocks(bad));
-    return { length, bad };
+    return { length, bad, untrusted: false };
   }
 
   /**
@@ -381,20 +396,4 @@ export class ChunkStore {
     active.file = undefined;
     await file?.close();
   }
-}
-
-function absent(chunk: ChunkId, version: number, held: readonly number[]): FsError {
-  const other = held[0];
-  if (other !== undefined) return stale(chunk, other, version);
-  return new FsError('ENOENT', { message: `no replica of chunk ${chunk} here` });
-}
-
-function stale(chunk: ChunkId, held: number, wanted: number): FsError {
-  const message = `replica of chunk ${chunk} has version ${held}, not ${wanted}`;
-  return new FsError('ESTALE', { message });
-}
-
-export function describeBadBlocks(bad: readonly number[]): string {
-  const more = bad.length > 1 ? ` and ${bad.length - 1} more` : '';
-  return `block ${bad[0]}${more} fails its checksum`;
 }

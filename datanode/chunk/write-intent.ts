@@ -4,6 +4,10 @@
  * been written for a while and is synced. After a crash exactly the marked regions may hold
  * blocks whose checksum was not written: those writes were never acknowledged.
  *
+ * That is true where the process died. Where the machine did (marks tell by its boot id), a marked
+ * region may also have lost acknowledged writes that were not on the disk yet, checksums and all:
+ * such a chunk is untrusted until its mark is cleared, and its mark is cleared only by who judged.
+ *
  * The file is append-only, fixed records of 32 bytes, the latest of a chunk counts; it is
  * rewritten when it has grown. Marks survive the death of the process as soon as they are made,
  * and a power cut shortly after (a sync runs beside the write).
@@ -23,7 +27,8 @@ const RECORD = struct({
   low: u32,
   high: u32,
   check: u32,
-  reserved: padding(8),
+  boot: u32,
+  reserved: padding(4),
 });
 /** Rewritten beyond this many records: more than can be live. */
 const RECORDS_MAX = INTENT_MARKS_MAX * 4;
@@ -34,10 +39,21 @@ interface Marked {
   /** One bit for each region: the lower and the upper 32. */
   low: number;
   high: number;
+  /** Names the machine's boot in which it was made; 0 where that is not known. */
+  boot: number;
 }
 
 interface Mark extends Marked {
   lastWriteMs: number;
+  /** Made before the machine crashed. */
+  untrusted: boolean;
+}
+
+export interface WriteIntentOptions {
+  clock: Clock;
+  log: Logger;
+  /** The machine's boot id, where it is known. */
+  boot: string | undefined;
 }
 
 /** A chunk that was being written when the process died, and the regions that may be torn. */
@@ -45,6 +61,8 @@ export interface Interrupted {
   chunk: ChunkId;
   version: number;
   regions: number[];
+  /** The machine died too: what was acknowledged may be lost. */
+  untrusted: boolean;
 }
 
 export class WriteIntent {
@@ -52,6 +70,7 @@ export class WriteIntent {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #boot: number;
   /** In the order of their last new region. */
   readonly #marks = new Map<ChunkId, Mark>();
   #file: DiskFile;
@@ -59,15 +78,17 @@ export class WriteIntent {
   /** While the file is being rewritten: the one that takes its place. */
   #successor: DiskFile | undefined;
   #successorRecords = 0;
+  #untrusted = 0;
   #syncing: Promise<void> | undefined;
   #syncWanted = false;
 
-  private constructor(disk: Disk, path: string, file: DiskFile, clock: Clock, log: Logger) {
+  private constructor(disk: Disk, path: string, file: DiskFile, options: WriteIntentOptions) {
     this.#disk = disk;
     this.#path = path;
     this.#file = file;
-    this.#clock = clock;
-    this.#log = log;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#boot = options.boot === undefined ? 0 : crc32(options.boot);
     this.#records = 0;
   }
 
@@ -75,18 +96,20 @@ export class WriteIntent {
   static async open(
     disk: Disk,
     path: string,
-    clock: Clock,
-    log: Logger,
+    options: WriteIntentOptions,
   ): Promise<{ intent: WriteIntent; interrupted: Interrupted[] }> {
     const left = decodeRecords(await readIfPresent(disk, path));
     const file = await createNext(disk, path);
     file.writeSync('write intent', encodeAll(left), 0);
     await installNext(disk, path, file);
-    const intent = new WriteIntent(disk, path, file, clock, log);
+    const intent = new WriteIntent(disk, path, file, options);
     const interrupted: Interrupted[] = [];
     for (const [chunk, mark] of left) {
-      intent.#marks.set(chunk, { ...mark, lastWriteMs: clock.monotonicMs() });
-      interrupted.push({ chunk, version: mark.version, regions: regionsOf(mark) });
+      const untrusted = mark.boot === 0 || mark.boot !== intent.#boot;
+      if (untrusted) intent.#untrusted += 1;
+      const lastWriteMs = options.clock.monotonicMs();
+      intent.#marks.set(chunk, { ...mark, lastWriteMs, untrusted });
+      interrupted.push({ chunk, version: mark.version, regions: regionsOf(mark), untrusted });
     }
     intent.#records = left.size;
     return { intent, interrupted };
@@ -96,11 +119,25 @@ export class WriteIntent {
     return this.#marks.size;
   }
 
+  isUntrusted(chunk: ChunkId): boolean {
+    return this.#untrusted > 0 && this.#marks.get(chunk)?.untrusted === true;
+  }
+
+  /** All that is untrusted. */
+  untrusted(): Interrupted[] {
+    if (this.#untrusted === 0) return [];
+    return [...this.#marks].flatMap(([chunk, mark]) => {
+      const { version, untrusted } = mark;
+      return untrusted ? [{ chunk, version, regions: regionsOf(mark), untrusted }] : [];
+    });
+  }
+
   /** Call before bytes [offset, offset + length) of `chunk` change. Throws the disk's errno. */
   mark(chunk: ChunkId, version: number, offset: number, length: number): void {
     const first = Math.floor(offset / INTENT_REGION_BYTES);
     const last = Math.floor((offset + length - 1) / INTENT_REGION_BYTES);
-    const mark = this.#marks.get(chunk) ?? { version, low: 0, high: 0, lastWriteMs: 0 };
+    const mark = this.#marks.get(chunk) ?? { ...NOTHING, lastWriteMs: 0, untrusted: false };
+    if (!mark.untrusted) mark.boot = this.#boot;
     mark.lastWriteMs = this.#clock.monotonicMs();
     let { low, high } = mark;
     for (let region = first; region <= last; region += 1) {
@@ -108,7 +145,7 @@ export class WriteIntent {
       else high = (high | (1 << (region - 32))) >>> 0;
     }
     if (low === mark.low && high === mark.high) return;
-    this.#append(chunk, { version, low, high });
+    this.#append(chunk, { version, low, high, boot: mark.boot });
     mark.version = version;
     mark.low = low;
     mark.high = high;
@@ -119,7 +156,10 @@ export class WriteIntent {
 
   /** The chunk is on disk as it is (or gone): nothing of it is being written. */
   clear(chunk: ChunkId): void {
-    if (!this.#marks.delete(chunk)) return;
+    const mark = this.#marks.get(chunk);
+    if (!mark) return;
+    if (mark.untrusted) this.#untrusted -= 1;
+    this.#marks.delete(chunk);
     this.#append(chunk, NOTHING);
   }
 
@@ -129,6 +169,7 @@ export class WriteIntent {
     let excess = this.#marks.size - INTENT_MARKS_MAX;
     const due: { chunk: ChunkId; version: number }[] = [];
     for (const [chunk, mark] of this.#marks) {
+      if (mark.untrusted) continue;
       if (mark.lastWriteMs > before && excess <= 0) continue;
       due.push({ chunk, version: mark.version });
       excess -= 1;
@@ -187,11 +228,11 @@ export class WriteIntent {
   }
 }
 
-const NOTHING: Marked = { version: 0, low: 0, high: 0 };
+const NOTHING: Marked = { version: 0, low: 0, high: 0, boot: 0 };
 const CHECKED_BYTES = 20;
 
-function encode(chunk: ChunkId, { version, low, high }: Marked): Buffer {
-  const record = RECORD.encode({ chunk, version, low, high, check: 0 });
+function encode(chunk: ChunkId, { version, low, high, boot }: Marked): Buffer {
+  const record = RECORD.encode({ chunk, version, low, high, boot, check: 0 });
   record.writeUInt32LE(crc32(record.subarray(0, CHECKED_BYTES)), CHECKED_BYTES);
   return record;
 }
@@ -209,9 +250,9 @@ function decodeRecords(bytes: Buffer): Live {
     const record = bytes.subarray(at, at + RECORD.size);
     const check = crc32(record.subarray(0, CHECKED_BYTES));
     if (check !== record.readUInt32LE(CHECKED_BYTES)) continue;
-    const { chunk, version, low, high } = RECORD.decode(record);
+    const { chunk, version, low, high, boot } = RECORD.decode(record);
     if (low === 0 && high === 0) live.delete(chunkId(chunk));
-    else live.set(chunkId(chunk), { version, low, high });
+    else live.set(chunkId(chunk), { version, low, high, boot });
   }
   return live;
 }

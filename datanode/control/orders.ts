@@ -4,16 +4,18 @@ import { FsError, toFsError } from '../../common/errors.js';
 import { chunkId } from '../../common/ids.js';
 import type { Logger } from '../../common/log.js';
 import type { NodeOrder, OrderDone } from '../../proto/control/generated/cluster.js';
+import type { Distrust } from '../chunk/distrust.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Copier } from './copy.js';
 
 export interface OrderContext {
   store: ChunkStore;
   copier: Copier;
+  distrust: Distrust;
   log: Logger;
 }
 
-type Outcome = Partial<Pick<OrderDone, 'length' | 'badBlocks'>>;
+type Outcome = Partial<Omit<OrderDone, 'order'>>;
 
 /** Carries out `order`; what to answer, whether or not an answer is owed. */
 export async function carryOut(order: NodeOrder, context: OrderContext): Promise<OrderDone> {
@@ -28,7 +30,10 @@ export async function carryOut(order: NodeOrder, context: OrderContext): Promise
   }
 }
 
-async function execute({ order }: NodeOrder, { store, copier }: OrderContext): Promise<Outcome> {
+async function execute(
+  { order }: NodeOrder,
+  { store, copier, distrust }: OrderContext,
+): Promise<Outcome> {
   switch (order?.$case) {
     case 'copy':
       return { length: await copier.copy(order.value) };
@@ -42,9 +47,14 @@ async function execute({ order }: NodeOrder, { store, copier }: OrderContext): P
     }
     case 'verify': {
       const { chunk, version } = order.value;
-      const { length, bad } = await store.verify(chunkId(chunk), version);
-      return { length, badBlocks: bad.length };
+      const { length, bad, untrusted } = await store.verify(chunkId(chunk), version);
+      if (!untrusted) return { length, badBlocks: bad.length };
+      const message = 'not trusted since its machine crashed';
+      return { length, errno: ERRNO.EIO, message, untrusted };
     }
+    case 'trust':
+      await distrust.trust(chunkId(order.value.chunk), order.value.version);
+      return {};
     default:
       throw new FsError('EOPNOTSUPP', { message: `order ${order?.$case ?? 'of unknown kind'}` });
   }

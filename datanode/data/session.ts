@@ -25,7 +25,7 @@ export interface DataSessionOptions {
   cluster: () => string | undefined;
   serve: (request: Frame) => Promise<Frame>;
   /** Told to peers on this machine that ask. */
-  whereabouts: Whereabouts | undefined;
+  whereabouts: () => Whereabouts | undefined;
   /** Payloads come from it and go back to it. */
   buffers: BufferPool;
   log: Logger;
@@ -136,7 +136,7 @@ export class DataSession {
     this.#socket.setTimeout(0);
     const { remoteAddress, localAddress } = this.#socket;
     const mayKnow = request.index === ASKS_WHEREABOUTS && remoteAddress === localAddress;
-    const { whereabouts } = this.#options;
+    const whereabouts = this.#options.whereabouts();
     const greeting = { cluster: ours, ...(mayKnow && whereabouts && { whereabouts }) };
     this.#writer.send(replyFrame(request, { payload: encodeGreeting(greeting) }));
   }
