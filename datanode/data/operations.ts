@@ -48,7 +48,13 @@ async function serveWrite(request: Frame, context: OperationContext): Promise<Fr
   const own = store.write(target, offset, payload, checksums);
   if (!(request.flags & FrameFlag.SYNC)) return finishChain(request, own, context);
   const synced = store.sync(chunk, request.chunkVersion);
-  return finishChain(request, Promise.all([own, synced]), context);
+  return finishChain(request, bothEnded(own, synced), context);
+}
+
+/** Not before both: a write that waits its turn still needs the payload, which goes with the reply. */
+async function bothEnded(own: Promise<void>, synced: Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled([own, synced]);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 async function serveSync(request: Frame, context: OperationContext): Promise<Frame> {

@@ -1,7 +1,15 @@
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { BLOCK_BYTES, KIB, MIB } from '../../common/limits.js';
+import { deferred } from '../../common/async.js';
+import {
+  BLOCK_BYTES,
+  KIB,
+  MIB,
+  REQUESTS_PER_CHUNK_MAX,
+  REQUESTS_PER_CONNECTION_MAX,
+} from '../../common/limits.js';
+import { FrameFlag } from '../../proto/data/frame.js';
 import { FaultyDisk } from './faulty-disk.js';
 import {
   HandCluster,
@@ -69,6 +77,40 @@ describe('a disk that fails', () => {
     await expect(peer.request(syncRequest({ chunk: 5 }))).rejects.toMatchObject({ code: 'EIO' });
     disk.faults.clear();
     await peer.request(syncRequest({ chunk: 5 }));
+  });
+
+  test('a write whose sync is refused is answered when the write has ended', async () => {
+    const disk = new FaultyDisk();
+    await using cluster = await HandCluster.start(1, { disk });
+    const peer = await cluster.connect(1);
+    await peer.request(writeRequest({ chunk: 5 }, 0, pattern(100)));
+    const held = deferred<void>();
+    disk.syncs = held.promise;
+    // Requests of one connection are taken in their order: what is answered after them says so.
+    const waiting: Promise<unknown>[] = [peer.request(syncRequest({ chunk: 5 }))];
+    await peer.request(writeRequest({ chunk: 6 }, 0, pattern(10)));
+    while (waiting.length < REQUESTS_PER_CHUNK_MAX) {
+      const from = await cluster.connect(1);
+      for (let sent = 0; sent < REQUESTS_PER_CONNECTION_MAX / 2; sent += 1) {
+        if (waiting.length === REQUESTS_PER_CHUNK_MAX) break;
+        waiting.push(from.request(writeRequest({ chunk: 5 }, 0, pattern(100), 0)));
+      }
+      await from.request(writeRequest({ chunk: 6 }, 0, pattern(10)));
+    }
+    const last = await cluster.connect(1);
+    let isAnswered = false;
+    const answer = last.request(writeRequest({ chunk: 5 }, 0, pattern(5_000, 9), FrameFlag.SYNC));
+    const refused = expect(answer.finally(() => (isAnswered = true))).rejects.toMatchObject({
+      code: 'EBUSY',
+    });
+    await last.request(writeRequest({ chunk: 6 }, 0, pattern(5_000, 3)));
+    const isAnsweredEarly = isAnswered;
+    held.resolve();
+    expect(isAnsweredEarly).toBe(false);
+    await refused;
+    await Promise.all(waiting);
+    const { payload } = await last.request(readRequest({ chunk: 5 }, 0, 5_000));
+    expect(payload.subarray(0, 5_000)).toEqual(pattern(5_000, 9));
   });
 
   test('full up to the reserve: growing is ENOSPC, overwriting and deleting go on', async () => {

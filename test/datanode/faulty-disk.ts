@@ -9,6 +9,8 @@ export class FaultyDisk implements Disk {
   /** Calls made, by label. */
   readonly calls = new Map<string, number>();
   bytesFree: number | undefined;
+  /** Calls of `sync` wait for it. */
+  syncs: Promise<void> = Promise.resolve();
 
   check(label: string): void {
     this.calls.set(label, (this.calls.get(label) ?? 0) + 1);
@@ -90,6 +92,7 @@ class FaultyFile implements DiskFile {
   }
   async sync(label: string): Promise<void> {
     this.disk.check(label);
+    await this.disk.syncs;
     return this.file.sync(label);
   }
   close(): Promise<void> {
