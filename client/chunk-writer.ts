@@ -47,7 +47,8 @@ const CONNECTION_LOST: readonly ErrnoName[] = [
 export class ChunkWriter {
   #current: Promise<Ready> | undefined;
   #ready: Ready | undefined;
-  #acknowledged = false;
+  /** The chunk of the last acknowledged frame: its files are there. */
+  #acknowledged: number | undefined;
   #trimmed = false;
   #failures = 0;
   /** When, on the wall clock, the chain's only member was first unreachable. */
@@ -74,14 +75,14 @@ export class ChunkWriter {
   /** Somebody cut the file: what lies after the chunk's length must be trimmed anew. */
   truncated(): void {
     this.#trimmed = false;
-    this.#acknowledged = false;
+    this.#acknowledged = undefined;
     this.invalidate();
   }
 
   /** `data` at `offset` of the chunk is on every member of the chain. Returns the chunk's id. */
   async write(offset: number, data: Buffer, checksums: Buffer, sync: boolean): Promise<number> {
     const ready = await this.#request(({ lease, location }) => {
-      const isFresh = lease.fresh && !this.#acknowledged;
+      const isFresh = lease.fresh && this.#acknowledged !== location.chunk;
       return {
         ...this.#header(DataOp.WRITE, location, offset),
         flags: (isFresh ? FrameFlag.CREATE : 0) | (sync ? FrameFlag.SYNC : 0),
@@ -89,13 +90,16 @@ export class ChunkWriter {
         payload: data,
       };
     });
-    this.#acknowledged = true;
+    this.#acknowledged = ready.location.chunk;
     return ready.location.chunk;
   }
 
   /** What was acknowledged is on the disks of the whole chain. */
   async sync(): Promise<void> {
-    await this.#request(({ location }) => this.#header(DataOp.SYNC, location, 0));
+    const { lease, location } = await this.#obtain();
+    // Nothing was ever written: another client cut the file.
+    if (lease.fresh && this.#acknowledged !== location.chunk) return;
+    await this.#request((ready) => this.#header(DataOp.SYNC, ready.location, 0));
   }
 
   #header(op: DataOp, location: ChunkLocation, offset: number): DataRequest {

@@ -13,6 +13,7 @@ import type { ChunkLeases } from './chunk-leases.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
 import { RangeSet } from './range-set.js';
 import type { Attributes } from './types.js';
+import { UnsyncedChunks } from './unsynced-chunks.js';
 import { attributesFrom, expectValue } from './wire.js';
 import type { WriteBehindContext } from './write-behind.js';
 
@@ -39,10 +40,10 @@ export class Committer {
   /** Acknowledged and uncommitted. */
   uncommittedBytes = 0;
   uncommittedEnd = 0;
+  readonly unsynced = new UnsyncedChunks();
   /** What this client put into each chunk it holds a lease of. */
   readonly #written = new Map<number, Written>();
   #uncommitted = new Set<number>();
-  #unsynced = new Set<number>();
   /** Set while inline content is on its way to chunks: the data version it was read at. */
   #movingFrom: number | undefined;
   /** What was written since the inline content was read, as far as that may reach. */
@@ -96,7 +97,7 @@ export class Committer {
     if (written?.chunk === chunk) written.length = Math.max(written.length, end);
     else this.#written.set(index, { chunk, length: end });
     this.#uncommitted.add(index);
-    if (!synced) this.#unsynced.add(index);
+    if (!synced) this.unsynced.wrote(index);
     if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
     this.uncommittedBytes += extent.length;
     this.uncommittedEnd = Math.max(this.uncommittedEnd, extent.offset + extent.length);
@@ -207,7 +208,6 @@ export class Committer {
   discard(): void {
     this.#written.clear();
     this.#uncommitted.clear();
-    this.#unsynced.clear();
     this.#own.clear();
     this.#movingFrom = undefined;
     this.#beside = undefined;
@@ -215,15 +215,15 @@ export class Committer {
     this.uncommittedEnd = 0;
   }
 
-  /** Every chunk written since the last sync is on the disks of its chain. */
+  /** Every chunk is on the disks of its chain, whoever wrote it. */
   async syncChunks(): Promise<void> {
-    const unsynced = this.#unsynced;
-    this.#unsynced = new Set();
-    const synced = await Promise.allSettled(
-      [...unsynced].map((index) => this.leases.writer(index).sync()),
+    const { content } = this.context;
+    if (!content.isCurrent) await content.current();
+    await this.unsynced.sync(
+      content.attributes.dataVersion,
+      () => content.chunkIndexes(),
+      (index) => this.leases.writer(index).sync(),
     );
-    const failed = synced.find((result) => result.status === 'rejected');
-    if (failed) throw toFsError(failed.reason);
   }
 
   /**
@@ -241,7 +241,7 @@ export class Committer {
   async returnLeases(kept = LEASES_KEPT): Promise<void> {
     const idle = this.leases
       .indexes()
-      .filter((index) => !this.#uncommitted.has(index) && !this.#unsynced.has(index));
+      .filter((index) => !this.#uncommitted.has(index) && !this.unsynced.has(index));
     if (this.extents.isSending || idle.length <= kept) return;
     const returned = idle.slice(0, idle.length - kept);
     for (const index of returned) {
@@ -373,6 +373,7 @@ export class Committer {
     });
     const attributes = attributesFrom(expectValue(value, 'attributes'));
     metadata.settleAttributes(attributes, moment);
+    this.unsynced.changed(attributes.dataVersion);
     if (commit.durable) this.#durableVersion = attributes.dataVersion;
     return attributes;
   }

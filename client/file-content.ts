@@ -3,6 +3,7 @@
  * content, the layout. True while the lease is valid and until a recall.
  */
 import type { InodeId } from '../common/ids.js';
+import { FILE_BYTES_MAX } from '../common/limits.js';
 import type { Opened } from '../proto/control/generated/namespace.js';
 import { Layout } from './layout.js';
 import type { Metadata } from './metadata.js';
@@ -64,6 +65,20 @@ export class FileContent {
   async refresh(): Promise<void> {
     this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = undefined));
     await this.#refreshing;
+  }
+
+  /** Indexes of all chunks there are, however far apart. */
+  async chunkIndexes(): Promise<number[]> {
+    const { chunkSize } = this.session.welcome;
+    const indexes: number[] = [];
+    for (let first = 0; first * chunkSize < this.attributes.size;) {
+      const { chunks } = await this.#ask(first, FILE_BYTES_MAX / chunkSize);
+      const last = chunks[chunks.length - 1];
+      if (!last) break;
+      for (const { index } of chunks) indexes.push(index);
+      first = last.index + 1;
+    }
+    return indexes;
   }
 
   /** Somebody else changed the file, or the promise to be told of it has ended. */

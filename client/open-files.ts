@@ -2,9 +2,10 @@
  * All files and opens of one client. A file lives from its first open to the release of its last;
  * a closed file keeps nothing.
  */
+import { LRUCache } from 'lru-cache';
 import { toFsError, type FsError } from '../common/errors.js';
 import type { HandleId, InodeId } from '../common/ids.js';
-import { RECONNECTED_OPENS_AT_ONCE } from '../common/limits.js';
+import { CLOSED_FILES_REMEMBERED_MAX, RECONNECTED_OPENS_AT_ONCE } from '../common/limits.js';
 import type {
   HeldChunk,
   OpenHandle,
@@ -14,6 +15,7 @@ import type {
 import { ClientOpenFile, type OpenFlags } from './open-file.js';
 import { SharedFile, type FileEnvironment } from './shared-file.js';
 import type { Attributes } from './types.js';
+import type { SyncMemory } from './unsynced-chunks.js';
 import { attributesFrom, expectValue } from './wire.js';
 
 /** Data that lies around for this long is flushed, as the kernel flushes its dirty pages. */
@@ -27,6 +29,8 @@ const NOT_CURRENT = -1;
 export class OpenFiles {
   readonly #files = new Map<InodeId, SharedFile>();
   readonly #opens = new Map<HandleId, ClientOpenFile>();
+  /** What an fsync has to sync of files that are closed. */
+  readonly #closed = new LRUCache<InodeId, SyncMemory>({ max: CLOSED_FILES_REMEMBERED_MAX });
   readonly #environment: FileEnvironment;
 
   constructor(environment: FileEnvironment) {
@@ -112,6 +116,8 @@ export class OpenFiles {
   tick(): void {
     const now = performance.now();
     for (const file of this.#files.values()) {
+      // It was dirty when its last open was released.
+      if (file.opens === 0 && !file.behind.isDirty) this.#forget(file);
       const idleMs = now - file.behind.lastWriteMs;
       if (file.behind.isDirty && idleMs > FLUSH_AFTER_MS) void file.flushInBackground();
       const isIdle = !file.behind.isDirty && idleMs > RETURN_LEASES_AFTER_MS;
@@ -135,6 +141,8 @@ export class OpenFiles {
     if (!file) {
       file = new SharedFile(this.#environment, attributes.inode, attributes);
       this.#files.set(attributes.inode, file);
+      const closed = this.#closed.get(attributes.inode);
+      if (closed) file.behind.unsynced.remember(closed);
     }
     return file;
   }
@@ -157,6 +165,14 @@ export class OpenFiles {
     }
   }
 
+  #forget(file: SharedFile): void {
+    const { inode, behind } = file;
+    this.#files.delete(inode);
+    this.#environment.cache.invalidateAll(inode);
+    const memory = behind.unsynced.memory();
+    if (memory) this.#closed.set(inode, memory);
+  }
+
   #lose(inode: number, why: FsError): void {
     this.#files.get(inode as InodeId)?.lose(why);
   }
@@ -166,10 +182,7 @@ export class OpenFiles {
     const { file, handle, inode } = open;
     if (!this.#opens.delete(handle)) return;
     file.opens -= 1;
-    if (file.opens === 0 && !file.behind.isDirty) {
-      this.#files.delete(inode);
-      this.#environment.cache.invalidateAll(inode);
-    }
+    if (file.opens === 0 && !file.behind.isDirty) this.#forget(file);
     this.#environment.session
       .callLater({ $case: 'release', value: { inode, handle } })
       .catch((error: unknown) => {

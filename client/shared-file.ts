@@ -95,6 +95,8 @@ export class SharedFile {
     if (this.content.attributes.dataVersion !== before) {
       this.environment.cache.invalidateAll(this.inode);
     }
+    const { storage, attributes } = this.content;
+    if (storage !== 'chunks') this.behind.unsynced.without(attributes.dataVersion);
     this.writeBack = opened.writeBack;
   }
 
@@ -227,16 +229,27 @@ export class SharedFile {
       if (error) throw error;
       return;
     }
-    const error = await interruptible(this.behind.flush(), signal);
-    if (error) throw error;
+    await this.#flushed(false, signal);
   }
 
   /** `flush`, and on the disks of every replica. */
   async fsync(signal?: InterruptSignal): Promise<void> {
     this.#check();
-    const error = await interruptible(this.behind.flush(true), signal);
-    if (error) throw error;
+    await this.#flushed(true, signal);
     await interruptible(this.behind.sync(), signal);
+  }
+
+  /** Where the user is interrupted and leaves, what fails is kept for the next call. */
+  async #flushed(sync: boolean, signal: InterruptSignal | undefined): Promise<void> {
+    const flushing = this.behind.flush(sync);
+    let error: FsError | undefined;
+    try {
+      error = await interruptible(flushing, signal);
+    } catch (interrupt) {
+      void flushing.then((late) => late && this.behind.putErrorBack(late));
+      throw interrupt;
+    }
+    if (error) throw error;
   }
 
   /** Flushes for somebody who is not the user: what fails is kept for the user. */
@@ -248,7 +261,7 @@ export class SharedFile {
   /** An own change of size was answered with `attributes`. */
   resized(attributes: Attributes): void {
     this.environment.cache.invalidateAll(this.inode);
-    this.behind.truncated();
+    this.behind.truncated(attributes);
     this.content.resized(attributes);
   }
 

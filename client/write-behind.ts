@@ -26,6 +26,8 @@ import type { DirtyBudget } from './dirty-budget.js';
 import type { FileContent } from './file-content.js';
 import type { Metadata } from './metadata.js';
 import type { ReadCache } from './read-cache.js';
+import type { Attributes } from './types.js';
+import type { UnsyncedChunks } from './unsynced-chunks.js';
 import type { WriteJournal } from './write-journal.js';
 
 /** So few frames are synced each by itself; more are written first and synced together. */
@@ -169,15 +171,23 @@ export class WriteBehind {
     journal.flushed(inode, upTo);
   }
 
-  /** The file now ends at `size`: what is known of chunks after it is no longer true. */
-  truncated(): void {
+  /** The file now has this size and version: what is known of chunks after it is not true. */
+  truncated({ size, dataVersion }: Attributes): void {
     this.leases.truncated();
     this.#committer.discard();
+    this.unsynced.cut(Math.ceil(size / this.#context.chunkBytes));
+    if (size === 0) this.unsynced.without(dataVersion);
+    else this.unsynced.changed(dataVersion);
   }
 
   /** What was flushed is on the disks: of every chain written to, and of the master. */
   async sync(): Promise<void> {
     await Promise.all([this.#committer.syncChunks(), this.#committer.makeDurable()]);
+  }
+
+  /** What an fsync has to sync. */
+  get unsynced(): UnsyncedChunks {
+    return this.#committer.unsynced;
   }
 
   /** Gives back leases that nothing needs, all but the last `kept`. */
