@@ -27,7 +27,7 @@ test(
   async () => {
     await using cluster = await ProcessCluster.start({ datanodes: 2, replication: 2 });
     const mountpoint = await cluster.mount();
-    const count = 4000;
+    const count = 1500;
     const load = spawn('python3', ['-c', LOAD, mountpoint, String(count)]);
     let done = 0;
     let errors = '';

@@ -49,6 +49,13 @@ export class ProcessCluster implements AsyncDisposable {
   readonly #mountpoints = new Map<string, string>();
   readonly #connections = new Set<CairnFs>();
 
+  /** Those that run: a test that ran out of time has not stopped its own. */
+  static readonly #running = new Set<ProcessCluster>();
+
+  static async stopAll(): Promise<void> {
+    await Promise.all([...ProcessCluster.#running].map((cluster) => cluster.stop()));
+  }
+
   private constructor(options: ProcessClusterOptions, directory: string, masterPort: number) {
     this.#options = options;
     this.directory = directory;
@@ -60,6 +67,7 @@ export class ProcessCluster implements AsyncDisposable {
     if (!existsSync(COMMAND)) throw new Error(`${COMMAND} is missing: npm run build`);
     const directory = await mkdtemp(join(tmpdir(), 'cairn-processes-'));
     const cluster = new ProcessCluster(options, directory, await freePort());
+    ProcessCluster.#running.add(cluster);
     try {
       await options.prepare?.(directory);
       await cluster.startMaster();
@@ -203,6 +211,7 @@ export class ProcessCluster implements AsyncDisposable {
   }
 
   async stop(): Promise<void> {
+    if (!ProcessCluster.#running.delete(this)) return;
     await Promise.allSettled([...this.#connections].map((files) => files.close()));
     for (const [role, mountpoint] of this.#mountpoints) {
       if (this.#roles.has(role)) await this.stopRole(role);
