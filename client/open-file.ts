@@ -36,10 +36,15 @@ export class ClientOpenFile implements OpenFile {
     return this.file.read(offset, length, signal);
   }
 
-  async write(offset: number | null, data: Buffer, signal?: InterruptSignal): Promise<number> {
+  async write(
+    offset: number | null,
+    data: Buffer,
+    signal?: InterruptSignal,
+    sync = false,
+  ): Promise<number> {
     this.#check(this.flags.write);
     const at = this.flags.append ? null : offset;
-    return this.file.write(at, data, this.flags.sync, signal);
+    return this.file.write(at, data, this.flags.sync || sync, signal);
   }
 
   async flush(signal?: InterruptSignal): Promise<void> {

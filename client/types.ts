@@ -107,9 +107,15 @@ export interface OpenFile {
   /**
    * Takes all of `data` or throws. `offset` null appends. `data` belongs to the caller again when
    * the promise resolves. An earlier failed write-behind is thrown here once (semantics.md 11).
-   * Resolves with the offset written at.
+   * Resolves with the offset written at. `sync`: as if opened so, also where a dead worker's open
+   * was taken over, whose flags nobody knows.
    */
-  write(offset: number | null, data: Buffer, signal?: InterruptSignal): Promise<number>;
+  write(
+    offset: number | null,
+    data: Buffer,
+    signal?: InterruptSignal,
+    sync?: boolean,
+  ): Promise<number>;
   /** Written data is acknowledged by every replica and committed (close(2) of one descriptor). */
   flush(signal?: InterruptSignal): Promise<void>;
   /** `flush`, and every replica has it on disk. */

@@ -133,18 +133,33 @@ export async function write(
   handle.written = true;
   mount.changes.note(request.nodeid);
   const appends = (args.flags & OpenFlag.O_APPEND) !== 0 && !(args.writeFlags & FUSE_WRITE_CACHE);
+  const sync = (args.flags & OpenFlag.O_DSYNC) !== 0;
   if (!appends) {
-    await handle.file.write(args.offset, data, request.signal);
-  } else if (!request.resent || !(await isThere(handle, args.offset, data))) {
-    const at = await handle.file.write(null, data, request.signal);
+    await handle.file.write(args.offset, data, request.signal, sync);
+  } else if (!request.resent || !(await isThere(mount, request, handle, args.offset))) {
+    const at = await handle.file.write(null, data, request.signal, sync);
     // The kernel put the bytes into its pages at the end that it knew of.
     if (at !== args.offset) mount.invalidate(request.nodeid, Math.min(at, args.offset));
   }
   return { size: data.length };
 }
 
-/** Did the worker that died append this already? Without the question it would be there twice. */
-async function isThere(handle: FileHandle, offset: number, data: Buffer): Promise<boolean> {
+/**
+ * Did the worker that died append this already? Without the question it would be there twice.
+ * Throws EIO where that cannot be told: other clients write to the file too, and it has changed.
+ */
+async function isThere(
+  mount: MountState,
+  request: KernelRequest,
+  handle: FileHandle,
+  offset: number,
+): Promise<boolean> {
+  const { data } = request;
+  if (!handle.file.cacheable) {
+    const { size } = await mount.inodes.getAttributes(request.nodeid, request.options);
+    if (size === offset) return false;
+    throw new FsError('EIO', { message: 'an append was interrupted: it may be there or not' });
+  }
   const there = await handle.file.read(offset, data.length).catch(() => EMPTY);
   return there.equals(data);
 }
