@@ -97,7 +97,10 @@ export class OpenFiles {
   cachesLost(resumed: boolean): void {
     for (const file of this.#files.values()) file.forgetCached();
     if (resumed) return;
-    for (const file of this.#files.values()) file.behind.leases.clear();
+    for (const { behind } of this.#files.values()) {
+      behind.leases.clear();
+      behind.sessionLost();
+    }
     for (const { handle, inode, flags } of this.#opens.values()) {
       const { read, write } = flags;
       this.#openAgain({ handle, inode, read, write }).catch((error: unknown) =>

@@ -9,7 +9,7 @@
 import { deferred, type Deferred } from '../common/async.js';
 import { pieceChecksums } from '../common/checksum.js';
 import type { Timestamp } from '../common/clock.js';
-import { toFsError, type FsError } from '../common/errors.js';
+import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import {
   DIRTY_BYTES_PER_FILE_MAX,
@@ -55,6 +55,8 @@ export class WriteBehind {
   /** Taken for sending, waiting for a free place. */
   #queue: { extent: Extent; sync: boolean; sent: Deferred<void> }[] = [];
   readonly #sends = new Map<Extent, Promise<void>>();
+  /** Being sent when their session ended: whether they arrive or not, they are lost. */
+  readonly #lost = new WeakSet<Extent>();
   #inFlight = 0;
   #error: FsError | undefined;
   #progress: Deferred<void> | undefined;
@@ -158,6 +160,16 @@ export class WriteBehind {
     }
     if (!(await this.#prepare())) return;
     this.#enqueueReady(false);
+  }
+
+  /** The session ended: what it wrote to chunks and did not commit may have gone with it. */
+  sessionLost(): void {
+    if (!this.#committer.hasUncommitted && this.#sends.size === 0) return;
+    for (const extent of this.#sends.keys()) this.#lost.add(extent);
+    this.#committer.discard();
+    const message = 'written data that was not committed went with the lost session';
+    this.#error ??= new FsError('EIO', { message });
+    this.#clearJournal();
   }
 
   /** Waits for what is on its way and forgets what is not: the file is about to be cut. */
@@ -299,11 +311,14 @@ export class WriteBehind {
     const writer = this.leases.writer(index);
     try {
       const chunk = await writer.write(offset, bytes, pieceChecksums(bytes, offset), sync);
-      this.#committer.acknowledged(extent, index, chunk, offset + extent.length, sync);
+      const isLost = this.#lost.has(extent);
+      const end = offset + extent.length;
+      if (!isLost) this.#committer.acknowledged(extent, index, chunk, end, sync);
     } catch (error) {
       this.#error ??= toFsError(error);
     }
     this.#extents.done(extent);
+    if (this.#lost.has(extent)) this.#clearJournal();
     budget.give(extent.length);
     cache.invalidate(inode, extent.offset, extent.offset + extent.length);
     if (this.#committer.uncommittedBytes >= UNCOMMITTED_BYTES_MAX) {
@@ -311,6 +326,12 @@ export class WriteBehind {
         this.#error ??= toFsError(error);
       });
     }
+  }
+
+  /** Nothing of the file is held any more that a commit will tell the journal of. */
+  #clearJournal(): void {
+    const { journal, inode } = this.#context;
+    if (!this.isDirty) journal.flushed(inode, journal.lastSequence);
   }
 
   #progressed(): void {

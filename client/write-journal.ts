@@ -7,8 +7,10 @@
  * each a header and its data. Invariants: sequences are consecutive, so a record left from an
  * earlier round is never taken for a new one; data is written before its header, so a header that
  * checks out has its data; a record is dead when a FLUSHED record of its inode names its sequence
- * or a later one; the ring never overwrites a record that is not dead.
+ * or a later one; the ring never overwrites a record that is not dead, and always has room for one
+ * FLUSHED record for each of these.
  */
+import assert from 'node:assert/strict';
 import { readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { FsError } from '../common/errors.js';
@@ -90,6 +92,8 @@ export class FileWriteJournal implements WriteJournal {
   #firstLive = 0;
   #position = RING_START;
   #sequence = 0;
+  /** Writes that are not dead. */
+  #unflushed = 0;
   readonly #header = Buffer.alloc(HEADER.size);
 
   /** `sizeBytes`: how far the file may grow. */
@@ -103,7 +107,8 @@ export class FileWriteJournal implements WriteJournal {
   }
 
   append(inode: InodeId, offset: number, data: Buffer): number | undefined {
-    if (!this.#makeRoom(HEADER.size + data.length)) return undefined;
+    const reserved = (this.#unflushed + 1) * HEADER.size;
+    if (!this.#makeRoom(HEADER.size + data.length, reserved)) return undefined;
     this.#put(Kind.WRITE, inode, offset, data);
     return this.#sequence;
   }
@@ -115,6 +120,7 @@ export class FileWriteJournal implements WriteJournal {
       if (record.sequence > upTo) break;
       if (record.inode !== inode || record.dead) continue;
       record.dead = true;
+      this.#unflushed -= 1;
       found = true;
     }
     if (!found) return;
@@ -122,7 +128,8 @@ export class FileWriteJournal implements WriteJournal {
     while (this.#live[this.#firstLive]?.dead) this.#firstLive += 1;
     // Where the oldest records died, moving the start says so; else it takes a record.
     const remains = this.#live.length > this.#firstLive;
-    if (remains && this.#makeRoom(HEADER.size)) {
+    if (remains) {
+      assert(this.#makeRoom(HEADER.size, 0), 'no room is left to say what was flushed');
       this.#put(Kind.FLUSHED, inode, upTo, undefined);
     }
     if (this.#firstLive > before) this.#moveStart();
@@ -155,25 +162,33 @@ export class FileWriteJournal implements WriteJournal {
     }
     for (const record of this.#live) {
       record.dead = record.sequence <= (flushedUpTo.get(record.inode) ?? 0);
+      if (!record.dead) this.#unflushed += 1;
     }
     return writes.filter((write) => write.sequence > (flushedUpTo.get(write.inode) ?? 0));
   }
 
-  /** Makes `bytes` fit at the current place, at the ring's start if need be. */
-  #makeRoom(bytes: number): boolean {
+  /**
+   * Makes `bytes` fit at the current place, at the ring's start if need be. False where they do
+   * not, or `reserved` bytes of small records would not after them.
+   */
+  #makeRoom(bytes: number, reserved: number): boolean {
     const first = this.#live[this.#firstLive];
     // A WRAP record must always fit after what is put here.
     const needed = bytes + HEADER.size;
     if (!first) {
-      if (RING_START + needed > this.#end) {
+      if (RING_START + needed + reserved > this.#end) {
         throw new FsError('ENOBUFS', { message: 'a write larger than the write journal' });
       }
-      if (this.#position + needed > this.#end) this.#wrap();
+      if (this.#position + needed + reserved > this.#end) this.#wrap();
       return true;
     }
-    if (first.position >= this.#position) return this.#position + needed <= first.position;
-    if (this.#position + needed <= this.#end) return true;
-    if (RING_START + needed > first.position) return false;
+    const left = first.position - this.#position;
+    if (left >= 0) return needed + reserved <= left;
+    const leftAtStart = first.position - RING_START;
+    const leftAtEnd = this.#end - this.#position;
+    if (needed + reserved <= leftAtEnd) return true;
+    if (needed <= leftAtEnd && reserved + HEADER.size <= leftAtStart) return true;
+    if (needed + reserved > leftAtStart) return false;
     this.#wrap();
     return true;
   }
@@ -202,7 +217,9 @@ export class FileWriteJournal implements WriteJournal {
     writeFully(this.#fd, this.#header, position);
     this.#sequence = sequence;
     this.#position = position + HEADER.size + length;
-    if (kind === Kind.WRITE) this.#live.push({ sequence, position, inode, dead: false });
+    if (kind !== Kind.WRITE) return;
+    this.#live.push({ sequence, position, inode, dead: false });
+    this.#unflushed += 1;
   }
 
   /** Writes down where the oldest record is, and forgets those before it. */

@@ -1,4 +1,5 @@
 /** Sessions that outlive a worker, and clients that outlive a session. */
+import { randomBytes } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,9 +7,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openClient } from '../../client/client.js';
 import { ControlStream } from '../../client/control-stream.js';
 import type { CairnFs } from '../../client/index.js';
+import type { ClientOpenFile } from '../../client/open-file.js';
 import { FileWriteJournal, JOURNAL_FILE_BYTES } from '../../client/write-journal.js';
 import { ROOT_INODE, handleId, type InodeId } from '../../common/ids.js';
-import { PROTOCOL_VERSION } from '../../common/limits.js';
+import { MIB, PROTOCOL_VERSION } from '../../common/limits.js';
 import { startCluster, type TestCluster } from '../../testing/index.js';
 import { FaultyProxy } from '../support/faulty-network.js';
 
@@ -116,6 +118,28 @@ describe('a session that ended while its client was away', () => {
     await file.close();
     expect(client.session.id).not.toBe(before.id);
     expect(await one.readFile('/lost', 'utf8')).toBe('kept too');
+    await client.close();
+  });
+
+  test('written to chunks and not committed: an error, once, and later writes are kept', async () => {
+    const [host = '', port] = cluster.address.split(':');
+    await using proxy = await FaultyProxy.start({ host, port: Number(port) });
+    const client = await openClient({ master: proxy.address, kind: 'library' });
+    const open = { read: true, write: true };
+    const name = Buffer.from('uncommitted');
+    const file = await client.inodes.create(ROOT_INODE, name, 0o644, ME, open);
+    await file.write(0, randomBytes(10 * MIB));
+    const { behind } = (file as ClientOpenFile).file;
+    await expect.poll(() => behind.pieces(0, 10 * MIB)).toEqual([]);
+    proxy.refuse(true);
+    proxy.cut();
+    await endSession(client.session.id, client.session.secret);
+    proxy.refuse(false);
+    await expect(file.fsync()).rejects.toMatchObject({ code: 'EIO' });
+    const data = randomBytes(2 * MIB);
+    await file.write(0, data);
+    await file.close();
+    expect((await one.readFile('/uncommitted')).subarray(0, data.length).equals(data)).toBe(true);
     await client.close();
   });
 

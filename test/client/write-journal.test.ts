@@ -105,6 +105,38 @@ describe('write journal', () => {
     expect(recovered()).toHaveLength(1);
   });
 
+  test.each([1_000, 1_301, 10_000])('full of writes of %i: each flush is noted', (bytes) => {
+    const journal = started();
+    journal.append(B, 0, Buffer.from('oldest'));
+    const inodes = [];
+    for (let number = 100; ; number += 1) {
+      if (journal.append(inodeId(number), 0, Buffer.alloc(bytes)) === undefined) break;
+      inodes.push(inodeId(number));
+    }
+    expect(recovered()).toHaveLength(inodes.length + 1);
+    for (const inode of inodes) journal.flushed(inode, journal.lastSequence);
+    expect(recovered()).toEqual([[B, 0, 'oldest']]);
+  });
+
+  test('full after it has gone round: each flush is noted', () => {
+    const journal = started();
+    const unflushed: number[] = [];
+    for (let number = 100; number < 3_000; number += 1) {
+      const data = Buffer.alloc((number * 37) % 2_000);
+      while (journal.append(inodeId(number), 0, data) === undefined) {
+        // All but the oldest, the newest first.
+        const [oldest = 0] = unflushed;
+        while (unflushed.length > 1) {
+          journal.flushed(inodeId(unflushed.pop() ?? 0), journal.lastSequence);
+        }
+        expect(recovered()).toHaveLength(1);
+        journal.flushed(inodeId(oldest), journal.lastSequence);
+        unflushed.pop();
+      }
+      unflushed.push(number);
+    }
+  });
+
   test('a torn record at the end is not taken', () => {
     const journal = started();
     journal.append(A, 0, Buffer.from('whole'));
