@@ -47,6 +47,11 @@ export class ChunkLeases {
     for (const writer of this.#writers.values()) writer.invalidate();
   }
 
+  /** A commit of chunk `index` was answered. */
+  committed(index: number): void {
+    this.#writers.get(index)?.committed();
+  }
+
   /** The file was cut. */
   truncated(): void {
     for (const writer of this.#writers.values()) writer.truncated();

@@ -49,7 +49,8 @@ export class ChunkWriter {
   #ready: Ready | undefined;
   /** The chunk of the last acknowledged frame: its files are there. */
   #acknowledged: number | undefined;
-  #trimmed = false;
+  /** The chunk last leased; `trimmed`: as its lease asked, and nothing was committed since. */
+  #known: { chunk: number; length: number; trimmed: boolean } | undefined;
   #failures = 0;
   /** When, on the wall clock, the chain's only member was first unreachable. */
   #unreachableSinceMs: number | undefined;
@@ -72,9 +73,14 @@ export class ChunkWriter {
     this.#ready = undefined;
   }
 
+  /** A commit of the chunk was answered: the master's wish for a TRIM ended with it. */
+  committed(): void {
+    if (this.#known) this.#known.trimmed = false;
+  }
+
   /** Somebody cut the file: what lies after the chunk's length must be trimmed anew. */
   truncated(): void {
-    this.#trimmed = false;
+    this.#known = undefined;
     this.#acknowledged = undefined;
     this.invalidate();
   }
@@ -164,7 +170,7 @@ export class ChunkWriter {
 
   async #trimmedLease(next: () => Promise<Ready>): Promise<Ready> {
     let ready = await next();
-    while (ready.lease.trim && !ready.lease.fresh && !this.#trimmed) {
+    while (this.#mustTrim(ready)) {
       try {
         const { location } = ready;
         await this.#send(ready, this.#header(DataOp.TRIM, location, location.length));
@@ -174,8 +180,17 @@ export class ChunkWriter {
       }
     }
     // From here on what lies after the committed length is ours: a later lease must not cut it.
-    this.#trimmed = true;
+    const { chunk, length } = ready.location;
+    this.#known = { chunk, length, trimmed: ready.lease.trim };
     return ready;
+  }
+
+  /** A lease got again, after a recall or on a shorter chain, repeats what the first one said. */
+  #mustTrim({ lease, location }: Ready): boolean {
+    const known = this.#known;
+    const isSame = known?.chunk === location.chunk;
+    if (!lease.trim || lease.fresh) return false;
+    return !isSame || !known.trimmed || location.length !== known.length;
   }
 
   async #lease(): Promise<Ready> {

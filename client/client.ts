@@ -95,6 +95,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   }
   await replay(files, unflushed, options.journal, log);
   replayed.resolve();
+  if (options.resume && session.welcome.resumed) endTurns(session, log);
   const ticker = setInterval(() => files.tick(), TICK_MS);
   ticker.unref();
 
@@ -136,6 +137,14 @@ function forgetTold(
       log.warn({ reason: toFsError(error).message }, 'a cache above was not emptied');
     });
   }
+}
+
+/** A dead worker's turns to append are over: what it had taken in is written. */
+function endTurns(session: Session, log: Logger): void {
+  const value = { inode: 0, chunks: [], append: true };
+  session.call({ $case: 'returnChunks', value }).catch((error: unknown) => {
+    log.warn({ reason: toFsError(error).message }, 'turns to append were not ended');
+  });
 }
 
 /** Writes that a dead worker had accepted and not flushed are flushed now, in order. */

@@ -7,12 +7,14 @@
  */
 import { SerialQueue } from '../common/async.js';
 import type { Timestamp } from '../common/clock.js';
-import { toFsError } from '../common/errors.js';
+import { FsError, toFsError } from '../common/errors.js';
 import type { ChunkLength, ChunkLocation, Commit } from '../proto/control/generated/namespace.js';
+import { tellBeside, type Beside } from './beside.js';
 import type { ChunkLeases } from './chunk-leases.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
 import { RangeSet } from './range-set.js';
 import type { Attributes } from './types.js';
+import { keptBytes, Uncommitted, type Written } from './uncommitted.js';
 import { UnsyncedChunks } from './unsynced-chunks.js';
 import { attributesFrom, expectValue } from './wire.js';
 import type { WriteBehindContext } from './write-behind.js';
@@ -20,30 +22,13 @@ import type { WriteBehindContext } from './write-behind.js';
 /** Chunk leases of one file that are kept after their data was committed. */
 const LEASES_KEPT = 4;
 
-interface Written {
-  chunk: number;
-  length: number;
-}
-
-/** A commit that is sent beside the writes it is about. */
-interface Beside {
-  /** As the master has them already. */
-  chunks: Map<number, ChunkLength>;
-  unacknowledged: Set<Extent>;
-  /** Something was acknowledged that the commit is not about. */
-  isShort: boolean;
-}
-
 export class Committer {
   /** The flush under way, or the next, is to leave data on disks. */
   wantsSync = false;
-  /** Acknowledged and uncommitted. */
-  uncommittedBytes = 0;
-  uncommittedEnd = 0;
   readonly unsynced = new UnsyncedChunks();
   /** What this client put into each chunk it holds a lease of. */
   readonly #written = new Map<number, Written>();
-  #uncommitted = new Set<number>();
+  readonly #uncommitted = new Uncommitted();
   /** Set while inline content is on its way to chunks: the data version it was read at. */
   #movingFrom: number | undefined;
   /** What was written since the inline content was read, as far as that may reach. */
@@ -60,14 +45,32 @@ export class Committer {
   ) {}
 
   get hasUncommitted(): boolean {
-    return this.uncommittedEnd > 0;
+    return this.#uncommitted.end > 0;
+  }
+
+  get uncommittedBytes(): number {
+    return this.#uncommitted.bytes;
+  }
+
+  get uncommittedEnd(): number {
+    return this.#uncommitted.end;
   }
 
   /** Where chunk `index` is being written, and what was put there. */
   written(index: number): { location: ChunkLocation | undefined; length: number } | undefined {
     const written = this.#written.get(index);
     if (!written) return undefined;
-    return { location: this.leases.location(index), length: written.length };
+    const location = this.leases.location(index);
+    // Without a lease the master knows better what is committed.
+    return { location, length: location ? written.length : this.#uncommitted.length(index) };
+  }
+
+  /** Somebody else changed the file: of what was put there, only the uncommitted is known. */
+  recalled(): void {
+    for (const [index, written] of this.#written) {
+      written.length = this.#uncommitted.length(index);
+      if (written.length === 0) this.#written.delete(index);
+    }
   }
 
   /** [start, end) was written by this client, and is not to be filled from inline content. */
@@ -96,11 +99,9 @@ export class Committer {
     const written = this.#written.get(index);
     if (written?.chunk === chunk) written.length = Math.max(written.length, end);
     else this.#written.set(index, { chunk, length: end });
-    this.#uncommitted.add(index);
+    this.#uncommitted.add(extent, index, chunk, end, !this.context.isAlone());
     if (!synced) this.unsynced.wrote(index);
     if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
-    this.uncommittedBytes += extent.length;
-    this.uncommittedEnd = Math.max(this.uncommittedEnd, extent.offset + extent.length);
   }
 
   /** Commits what waits as inline data. False where that cannot be: it goes to chunks. */
@@ -192,9 +193,7 @@ export class Committer {
     this.#beside = undefined;
     if (!isTaken || !beside || beside.isShort || beside.unacknowledged.size > 0) return false;
     const { journal, inode } = this.context;
-    this.#uncommitted = new Set();
-    this.uncommittedBytes = 0;
-    this.uncommittedEnd = 0;
+    this.#uncommitted.clear();
     journal.flushed(inode, (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1);
     return true;
   }
@@ -211,8 +210,6 @@ export class Committer {
     this.#own.clear();
     this.#movingFrom = undefined;
     this.#beside = undefined;
-    this.uncommittedBytes = 0;
-    this.uncommittedEnd = 0;
   }
 
   /** Every chunk is on the disks of its chain, whoever wrote it. */
@@ -280,20 +277,10 @@ export class Committer {
   async #commit(mtime: Timestamp | undefined): Promise<boolean> {
     const { content, journal, inode } = this.context;
     if (!this.hasUncommitted) return false;
-    const snapshot = {
-      uncommitted: this.#uncommitted,
-      bytes: this.uncommittedBytes,
-      end: this.uncommittedEnd,
-    };
-    const chunks: ChunkLength[] = [];
-    for (const index of this.#uncommitted) {
-      const written = this.#written.get(index);
-      if (written) chunks.push({ index, ...written });
-    }
-    const upTo = (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1;
     const movedFrom = this.#movingFrom;
-    this.#uncommitted = new Set();
-    this.uncommittedBytes = 0;
+    const snapshot = this.#uncommitted.take();
+    const chunks = [...snapshot.chunks].map(([index, written]) => ({ index, ...written }));
+    const upTo = (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1;
     try {
       const attributes = await this.#call({
         chunks,
@@ -305,21 +292,37 @@ export class Committer {
       });
       this.#movingFrom = undefined;
       content.chunksCommitted(attributes);
-      if (this.#uncommitted.size === 0) this.uncommittedEnd = 0;
-      if (movedFrom !== undefined) this.#own.clear();
+      for (const { index } of chunks) this.leases.committed(index);
+      this.#uncommitted.settled();
+      if (movedFrom !== undefined || this.#uncommitted.size === 0) this.#own.clear();
     } catch (error) {
-      const failure = toFsError(error);
-      if (failure.code === 'EAGAIN' && movedFrom !== undefined) {
-        for (const index of snapshot.uncommitted) this.#uncommitted.add(index);
-        this.uncommittedBytes += snapshot.bytes;
-        return this.#moveAgain();
+      let failure = toFsError(error);
+      if (failure.code === 'EAGAIN') {
+        this.#uncommitted.restore(snapshot);
+        await this.#moveAgain();
+        if (movedFrom !== undefined || content.storage === 'inline') return true;
+        if (this.#sendAgain()) return true;
+        failure = new FsError('EIO', { message: failure.message, cause: failure });
       }
-      if (this.#uncommitted.size === 0) this.uncommittedEnd = 0;
+      this.#uncommitted.settled();
       journal.flushed(inode, upTo);
       throw failure;
     }
     journal.flushed(inode, upTo);
     return false;
+  }
+
+  /** Somebody else cuts the file: what was acknowledged is written anew, after them. */
+  #sendAgain(): boolean {
+    const kept = keptBytes(this.#uncommitted.take());
+    this.#uncommitted.settled();
+    if (!kept) return false;
+    this.leases.truncated();
+    for (const { offset, length, buffer, firstSequence } of kept) {
+      const bytes = buffer.subarray(0, length);
+      this.context.budget.force(this.extents.fill(offset, bytes, firstSequence));
+    }
+    return true;
   }
 
   /** Somebody else wrote: read again, and fill what is not ours from what is there now. */
@@ -377,17 +380,4 @@ export class Committer {
     if (commit.durable) this.#durableVersion = attributes.dataVersion;
     return attributes;
   }
-}
-
-function tellBeside(
-  beside: Beside,
-  extent: Extent,
-  index: number,
-  chunk: number,
-  end: number,
-): void {
-  const committed = beside.chunks.get(index);
-  const isMeant = beside.unacknowledged.delete(extent);
-  if (isMeant && committed?.chunk === chunk && end <= committed.length) return;
-  beside.isShort = true;
 }

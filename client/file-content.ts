@@ -25,6 +25,8 @@ export class FileContent {
   /** The bytes, where stored inline and current. May be shorter than the file. */
   inline: Buffer | undefined;
   readonly layout: Layout;
+  /** It is this client's turn to append to the file. */
+  appending = false;
   #isCurrent = false;
   #epoch = 0;
   #refreshing: Promise<void> | undefined;
@@ -60,6 +62,22 @@ export class FileContent {
 
   get isCurrent(): boolean {
     return this.#isCurrent && this.session.lease.isValid();
+  }
+
+  /**
+   * What the file is at this client's turn to append to it, which begins with the answer. To be
+   * followed by `endTurn`, also where this rejects.
+   */
+  async takeTurn(): Promise<void> {
+    await this.#refresh(true);
+    this.appending = true;
+  }
+
+  /** All that was appended is committed: others may append. */
+  async endTurn(): Promise<void> {
+    this.appending = false;
+    const value = { inode: this.inode, chunks: [], append: true };
+    await this.session.call({ $case: 'returnChunks', value });
   }
 
   async refresh(): Promise<void> {
@@ -124,11 +142,12 @@ export class FileContent {
     this.inline = undefined;
   }
 
-  /** An own change of size was answered. */
-  resized(attributes: Attributes): void {
+  /** An own change of size was answered; current where nothing was recalled since it was asked. */
+  resized(attributes: Attributes, isCurrent: boolean): void {
     const inline = this.inline;
     const { storage } = this;
     this.recalled();
+    if (!isCurrent) return;
     this.attributes = attributes;
     if (storage === 'inline' && inline && attributes.size > 0) {
       this.inline = inline.subarray(0, attributes.size);
@@ -140,9 +159,9 @@ export class FileContent {
     }
   }
 
-  async #refresh(): Promise<void> {
+  async #refresh(forAppend = false): Promise<void> {
     const epoch = this.#epoch;
-    const layout = await this.#ask(0, 64);
+    const layout = await this.#ask(0, 64, forAppend);
     const hasChunks = layout.chunks.length > 0 || this.attributes.allocated > 0;
     this.layout.drop();
     this.#store(layout.inline, hasChunks);
@@ -150,11 +169,11 @@ export class FileContent {
     this.#isCurrent = epoch === this.#epoch;
   }
 
-  async #ask(firstIndex: number, count: number) {
+  async #ask(firstIndex: number, count: number, forAppend = false) {
     const moment = this.metadata.moment();
     const value = await this.session.call({
       $case: 'readLayout',
-      value: { inode: this.inode, firstIndex, count },
+      value: { inode: this.inode, firstIndex, count, forAppend },
     });
     const layout = expectValue(value, 'layout');
     const attributes = attributesFrom(layout.attributes);

@@ -91,10 +91,13 @@ export class InodeClient implements Inodes {
         mtime: mtime === 'now' ? undefined : mtime,
         atimeNow: atime === 'now',
         mtimeNow: mtime === 'now',
+        dropPrivilege: change.dropPrivilege,
       },
     };
+    const epoch = this.files.epoch(inode);
     const attributes = await this.#changes.change(inode, verb, moment, options);
-    if (size !== undefined) this.files.get(inode)?.resized(attributes);
+    const isCurrent = epoch === this.files.epoch(inode);
+    if (size !== undefined) this.files.get(inode)?.resized(attributes, isCurrent);
     return this.#merge(attributes);
   }
 
@@ -362,7 +365,7 @@ export class InodeClient implements Inodes {
       sync: options.sync ?? false,
     };
     const open = this.files.add(handle, opened, flags, kept ? epoch : -1);
-    if (options.truncate) open.file.resized(attributes);
+    if (options.truncate) open.file.resized(attributes, open.file.content.isCurrent);
     return open;
   }
 

@@ -68,8 +68,9 @@ export class OpenFiles {
   /** What the master is told after a connection broke. */
   held(): { handles: OpenHandle[]; chunks: HeldChunk[] } {
     const handles: OpenHandle[] = [];
-    for (const { handle, inode, flags } of this.#opens.values()) {
-      handles.push({ handle, inode, read: flags.read, write: flags.write });
+    for (const { handle, inode, flags, file } of this.#opens.values()) {
+      const { appending } = file.content;
+      handles.push({ handle, inode, read: flags.read, write: flags.write, appending });
     }
     const chunks = [...this.#files.values()].flatMap((file) => file.behind.leases.held());
     return { handles, chunks };

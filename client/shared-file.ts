@@ -50,6 +50,10 @@ export class SharedFile {
   lost: FsError | undefined;
   readonly #reader: FileReader;
   readonly #appends = new SerialQueue();
+  /** An append that is held back is being taken in: its offset is chosen already. */
+  #appending: Promise<unknown> = Promise.resolve();
+  /** This client's last turn to append is over. Never rejects. */
+  #turnOver: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly environment: FileEnvironment,
@@ -171,8 +175,30 @@ export class SharedFile {
   }
 
   async #append(data: Buffer, signal?: InterruptSignal): Promise<number> {
-    if (!this.writeBack || !this.content.isCurrent) await this.content.refresh();
-    return this.#take(this.size, data, signal);
+    await interruptible(this.#turnOver, signal);
+    if (this.writeBack && !this.content.isCurrent) await this.content.refresh();
+    if (this.writeBack) {
+      const taken = this.#take(this.size, data, signal);
+      this.#appending = Promise.allSettled([taken]);
+      return taken;
+    }
+    // Others append too: at its turn this client knows the end, and nobody else moves it.
+    const turn = this.content.takeTurn();
+    const taken = interruptible(turn, signal).then(() => this.#take(this.size, data, signal));
+    this.#turnOver = this.#endTurn([turn, taken]);
+    return taken;
+  }
+
+  /** Never rejects: what fails to be flushed is told to the user by the flush of the write. */
+  async #endTurn(appending: readonly Promise<unknown>[]): Promise<void> {
+    await Promise.allSettled(appending);
+    await this.flushInBackground();
+    try {
+      await this.content.endTurn();
+    } catch (error) {
+      const reason = toFsError(error).message;
+      this.environment.io.log.warn({ inode: this.inode, reason }, 'a turn to append did not end');
+    }
   }
 
   async #take(offset: number, data: Buffer, signal?: InterruptSignal): Promise<number> {
@@ -258,22 +284,25 @@ export class SharedFile {
     if (error) this.behind.putErrorBack(error);
   }
 
-  /** An own change of size was answered with `attributes`. */
-  resized(attributes: Attributes): void {
+  /** An own change of size was answered with `attributes`; current: nothing was recalled since. */
+  resized(attributes: Attributes, isCurrent: boolean): void {
     this.environment.cache.invalidateAll(this.inode);
     this.behind.truncated(attributes);
-    this.content.resized(attributes);
+    this.content.resized(attributes, isCurrent);
   }
 
   /** Carries out the master's recall, as far as it concerns the open file. */
   async recall(recall: Recall): Promise<void> {
     if (recall.changesWriteBack) this.writeBack = recall.writeBack;
-    if (recall.flush) await this.flushInBackground();
+    if (recall.flush) {
+      await this.#appending;
+      await this.flushInBackground();
+    }
     if (!recall.data && !recall.attributes) return;
     this.content.recalled();
     if (!recall.data) return;
     this.environment.cache.invalidateAll(this.inode);
-    this.behind.leases.truncated();
+    this.behind.recalled();
   }
 
   /** Everything told is to be asked again (a new connection to the master). */

@@ -192,6 +192,12 @@ export class WriteBehind {
     else this.unsynced.changed(dataVersion);
   }
 
+  /** Somebody else changed the file: where chunks are, and what they hold, is asked again. */
+  recalled(): void {
+    this.leases.invalidate();
+    this.#committer.recalled();
+  }
+
   /** What was flushed is on the disks: of every chain written to, and of the master. */
   async sync(): Promise<void> {
     await Promise.all([this.#committer.syncChunks(), this.#committer.makeDurable()]);
@@ -208,12 +214,15 @@ export class WriteBehind {
   }
 
   async #flush(): Promise<FsError | undefined> {
+    const upTo = this.#context.journal.lastSequence;
     try {
       const isInline = await this.#committer.commitInline(this.#mtime);
       if (!isInline) await this.#flushToChunks();
     } catch (error) {
       this.#error ??= toFsError(error);
     }
+    // What failed is given up and told; kept in the journal it would fill it for ever.
+    if (!this.isDirty) this.#context.journal.flushed(this.#context.inode, upTo);
     this.#progressed();
     return this.takeError();
   }

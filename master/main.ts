@@ -22,6 +22,7 @@ import { Dispatcher } from './rpc/dispatcher.js';
 import { openFrontDoor, type FrontDoor } from './rpc/front-door.js';
 import { namespaceService } from './rpc/namespace.js';
 import { Coherence } from './sessions/coherence.js';
+import { AppendTurns } from './sessions/append-turns.js';
 import { Opens } from './sessions/opens.js';
 import { OrphanReclaimer } from './sessions/orphan-reclaimer.js';
 import { CachePromises } from './sessions/promises.js';
@@ -103,6 +104,7 @@ export async function startMaster(options: MasterOptions): Promise<RunningMaster
 interface Parts {
   readonly recalls: Recalls;
   readonly opens: Opens;
+  readonly appends: AppendTurns;
   readonly promises: CachePromises;
   readonly coherence: Coherence;
   readonly sessions: SessionTable;
@@ -116,6 +118,7 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   const { clock, log, nodeDeadMs } = options;
   const recalls = new Recalls(clock);
   const opens = new Opens();
+  const appends = new AppendTurns();
   const promises = new CachePromises(recalls);
   const sessions = new SessionTable({ commit, recalls, clock, log });
   const coherence = new Coherence({ recalls, promises, opens, clock, former: sessions });
@@ -123,7 +126,7 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   const cluster = new Cluster({ commit, clock, log, cluster: facts.cluster, nodeDeadMs, inGrace });
   const isOpen = opens.isOpen.bind(opens);
   const orphans = new OrphanReclaimer({ commit, log, isOpen });
-  const parts = { recalls, opens, promises, coherence, sessions, orphans, cluster };
+  const parts = { recalls, opens, appends, promises, coherence, sessions, orphans, cluster };
   sessions.onEnd((session) => endSession(session, parts));
   sessions.onGraceOver(() => orphans.wake());
   return parts;
@@ -131,12 +134,13 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
 
 /** What a session held ends with it. */
 function endSession(session: Session, parts: Parts): void {
-  const { promises, opens, coherence, cluster, orphans, sessions } = parts;
+  const { promises, opens, appends, coherence, cluster, orphans, sessions } = parts;
   promises.forget(session);
   const inodes = new Set([...session.handles.values()].map((handle) => handle.inode));
   for (const handle of [...session.handles.keys()]) opens.release(session, handle);
   for (const inode of inodes) coherence.reconsider(inode);
-  void cluster.sessionEnded(session.id);
+  // Not before its chunks are fenced off: what it had on the way must not land in the next turn.
+  void cluster.sessionEnded(session.id).then(() => appends.giveAll(session.id));
   if (!sessions.inGrace()) orphans.wake();
 }
 
@@ -148,7 +152,7 @@ function addServices(
   parts: Parts,
 ): void {
   const { clock, log, inlineMaxBytes } = options;
-  const { cluster, sessions, opens, recalls, promises, coherence, orphans } = parts;
+  const { cluster, sessions, opens, appends, recalls, promises, coherence, orphans } = parts;
   const { nodes, damage, reports, verbs: chunkVerbs } = cluster;
   const { replication } = facts;
   const services = {
@@ -163,6 +167,7 @@ function addServices(
     commit,
     promises,
     coherence,
+    appends,
     chunkVerbs,
     services,
     inlineMaxBytes,
@@ -175,6 +180,7 @@ function addServices(
     commit,
     sessions,
     opens,
+    appends,
     recalls,
     dispatcher,
     chunkVerbs,

@@ -13,6 +13,7 @@ import { COMPLETED_PRUNE_EVERY, SETTLE_ATTEMPTS_MAX } from '../../common/limits.
 import { Result, type Operation } from '../../proto/control/generated/namespace.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { Changes, type Scope } from '../namespace/scope.js';
+import type { AppendTurns } from '../sessions/append-turns.js';
 import type { Coherence } from '../sessions/coherence.js';
 import type { CachePromises } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
@@ -32,6 +33,7 @@ export interface DispatcherDependencies {
   readonly commit: GroupCommit;
   readonly promises: CachePromises;
   readonly coherence: Coherence;
+  readonly appends: AppendTurns;
   readonly chunkVerbs: ChunkVerbs;
   readonly services: VerbServices;
   readonly inlineMaxBytes: number;
@@ -92,6 +94,9 @@ export class Dispatcher {
     const work = workOf(verb);
     if (!work) return this.#runOutside(session, verb);
     const { commit, coherence } = this.#dependencies;
+    if (verb.$case === 'readLayout' && verb.value.forAppend) {
+      await this.#turnToAppend(session, verb.value.inode as InodeId);
+    }
     for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
       const attempt = this.#newAttempt(session);
       const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);
@@ -110,6 +115,20 @@ export class Dispatcher {
     throw new FsError('EAGAIN', { message: 'another client keeps writing to the file' });
   }
 
+  /** After a restart the session whose turn it was comes back first. */
+  async #turnToAppend(session: Session, inode: InodeId): Promise<void> {
+    const { coherence, appends } = this.#dependencies;
+    await coherence.settle(inode, session);
+    await appends.take(inode, session.id);
+    if (session.ended) appends.giveAll(session.id);
+  }
+
+  #endTurn(session: Session, inode: InodeId): void {
+    const { appends } = this.#dependencies;
+    if (inode === 0) appends.giveAll(session.id);
+    else appends.give(inode, session.id);
+  }
+
   /** Verbs that wait for datanodes: they submit their transactions themselves. */
   async #runOutside(session: Session, verb: Verb): Promise<Answer | undefined> {
     const { chunkVerbs } = this.#dependencies;
@@ -120,7 +139,8 @@ export class Dispatcher {
       case 'shortenChain':
         return { $case: 'chunkLease', value: await chunkVerbs.shortenChain(id, verb.value) };
       case 'returnChunks':
-        await chunkVerbs.returnChunks(id, verb.value);
+        if (verb.value.append) this.#endTurn(session, verb.value.inode as InodeId);
+        if (verb.value.chunks.length > 0) await chunkVerbs.returnChunks(id, verb.value);
         return undefined;
       case 'reportReplica':
         chunkVerbs.reportReplica(verb.value);

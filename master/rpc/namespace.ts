@@ -30,6 +30,7 @@ import type {
 import { toStatus } from '../../proto/control/status.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { isRegular } from '../namespace/mode.js';
+import type { AppendTurns } from '../sessions/append-turns.js';
 import type { Opens } from '../sessions/opens.js';
 import type { Recalls } from '../sessions/recalls.js';
 import type { Outlet, Session } from '../sessions/session.js';
@@ -45,6 +46,7 @@ export interface NamespaceServiceDependencies {
   readonly commit: GroupCommit;
   readonly sessions: SessionTable;
   readonly opens: Opens;
+  readonly appends: AppendTurns;
   readonly recalls: Recalls;
   readonly dispatcher: Dispatcher;
   readonly chunkVerbs: Pick<ChunkVerbs, 'reclaim'>;
@@ -165,11 +167,15 @@ class Connection implements Outlet {
 
   /** A restarted master learns from the client what it holds open. */
   #reopen(session: Session, { handles }: Hello): void {
-    const { commit, opens } = this.#dependencies;
-    for (const { handle, inode, read, write } of handles.slice(0, HANDLES_PER_SESSION_MAX)) {
+    const { commit, opens, appends } = this.#dependencies;
+    for (const { handle, inode, read, write, appending } of handles.slice(
+      0,
+      HANDLES_PER_SESSION_MAX,
+    )) {
       const found = commit.read((reader) => reader.inodes.find(inodeId(inode)));
       if (!found || !isRegular(found.mode)) continue;
       opens.open(session, handleId(handle), { inode: found.inode, read, write });
+      if (appending) appends.reclaim(found.inode, session.id);
       // What it was told before is not known: it may hold data back until told otherwise.
       const holder = opens.holder(found.inode, session);
       if (holder && holder.writers > 0) holder.writeBack = true;
