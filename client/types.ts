@@ -37,6 +37,8 @@ export interface AttributeChange {
   size?: number;
   atime?: Timestamp | 'now';
   mtime?: Timestamp | 'now';
+  /** Takes away the set-id bits that a write takes, whatever the mode is by then. */
+  dropPrivilege?: boolean;
 }
 
 export interface Caller {

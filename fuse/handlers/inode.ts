@@ -15,7 +15,7 @@ import {
 import { FATTR, STATX_BASIC_STATS, STATX_BTIME } from '../constants.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
-import { withoutPrivilege } from './privilege.js';
+import { hasPrivilege } from './privilege.js';
 import { whatRemains } from './removed.js';
 
 const DOT = Buffer.from('.');
@@ -104,8 +104,7 @@ type SetattrIn = ReturnType<(typeof SETATTR_IN)['decode']>;
 export async function setattr(mount: MountState, request: KernelRequest, args: SetattrIn) {
   const change = attributeChange(args);
   if ((args.valid & FATTR.KILL_SUIDGID) !== 0 && change.mode === undefined) {
-    const mode = await withoutPrivilege(mount, request);
-    if (mode !== undefined) change.mode = mode;
+    if (await hasPrivilege(mount, request)) change.dropPrivilege = true;
   }
   mount.changes.note(request.nodeid);
   const nothing = Object.keys(change).length === 0;

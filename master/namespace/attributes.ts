@@ -5,7 +5,7 @@ import { FILE_BYTES_MAX } from '../../common/limits.js';
 import type { GetAttributes, SetAttributes } from '../../proto/control/generated/namespace.js';
 import type { Inode } from '../store/inodes.js';
 import { expectInode } from './checks.js';
-import { isDirectory, isRegular, PERMISSIONS } from './mode.js';
+import { isDirectory, isRegular, PERMISSIONS, withoutPrivilege } from './mode.js';
 import type { ReadScope, Scope } from './scope.js';
 import { setSize } from './truncate.js';
 
@@ -25,6 +25,7 @@ export function setAttributes(scope: Scope, change: SetAttributes): Inode {
   if (change.mode !== undefined) {
     inode.mode = (inode.mode & ~PERMISSIONS) | (change.mode & PERMISSIONS);
   }
+  if (change.dropPrivilege) inode.mode = withoutPrivilege(inode.mode);
   if (change.uid !== undefined) inode.uid = change.uid;
   if (change.gid !== undefined) inode.gid = change.gid;
   if (change.size !== undefined) setSize(scope, inode, change.size);

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { ERRNO } from '../../common/errno.js';
 import type { OpenFile } from '../../client/types.js';
 import * as abi from '../../fuse/abi.js';
-import { Opcode, OpenFlag } from '../../fuse/constants.js';
+import { FUSE_WRITE_KILL_SUIDGID, Opcode, OpenFlag } from '../../fuse/constants.js';
 import { SyntheticKernel } from '../support/synthetic-kernel.js';
 import { attributesOf, fileOf } from './fixtures.js';
 
@@ -46,4 +46,20 @@ test('a resent append to a file that others write: made where nothing was, else 
   expect(untouched).toEqual({ error: 0, written: [{ text: 'abc', sync: false }] });
   const changed = await write(OpenFlag.O_APPEND, { ...shared, size: 13 });
   expect(changed).toEqual({ error: -ERRNO.EIO, written: [] });
+});
+
+test('a write that takes set-id bits away names no mode: another mount may have changed it', async () => {
+  const changes: unknown[] = [];
+  const kernel = SyntheticKernel.negotiated({
+    openFile: () => fileOf(3, { write: async () => 0 }),
+    getAttributes: async () => attributesOf(3, { mode: 0o104755 }),
+    setAttributes: async (_inode, change) => (changes.push(change), attributesOf(3)),
+  });
+  const head = { fh: 8, offset: 0, size: 3, flags: OpenFlag.O_WRONLY };
+  const parts = [
+    abi.WRITE_IN.encode({ ...head, writeFlags: FUSE_WRITE_KILL_SUIDGID }),
+    Buffer.from('abc'),
+  ];
+  expect((await kernel.ask(Opcode.FUSE_WRITE, { nodeid: 3, parts })).error).toBe(0);
+  expect(changes).toEqual([{ dropPrivilege: true }]);
 });

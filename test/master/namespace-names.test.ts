@@ -37,6 +37,21 @@ test('make: a set-gid directory gives its group, and its bit to directories', as
   expect(below).toMatchObject({ gid: 55, mode: S_IFDIR | 0o2755 });
 });
 
+test('set-id bits are taken from the mode there is, not from one that somebody saw', async () => {
+  await using files = await NamespaceFixture.create();
+  const { inode } = await files.make(ROOT, 'f', S_IFREG | 0o644);
+  const modeAfter = async (mode: number) => {
+    const times = { atimeNow: false, mtimeNow: false };
+    const change = (fields: object) =>
+      files.run((scope) => setAttributes(scope, { inode, ...times, ...fields } as never));
+    await change({ mode });
+    return (await change({ dropPrivilege: true })).mode & 0o7777;
+  };
+  expect(await modeAfter(0o6775)).toBe(0o775);
+  expect(await modeAfter(0o6744)).toBe(0o2744);
+  expect(await modeAfter(0o600)).toBe(0o600);
+});
+
 test('make: names of any bytes; bad names and types are refused', async () => {
   await using files = await NamespaceFixture.create();
   const odd = Buffer.from([0xff, 0xfe, 0x0a, 0x20]);
