@@ -156,13 +156,13 @@ async function replay(
 ): Promise<void> {
   if (writes.length > 0) log.info({ writes: writes.length }, 'replaying the write journal');
   for (const { inode, offset, data, sequence } of writes) {
-    const file = files.get(inode);
+    const file = await files.forReplay(inode);
     if (file) {
       await file.replay(offset, data, sequence);
     } else {
-      log.error({ inode, offset, bytes: data.length }, 'a journaled write has no open file');
+      log.error({ inode, offset, bytes: data.length }, 'a journaled write was lost');
       journal?.flushed(inode, sequence);
     }
   }
-  await files.flushAll();
+  await files.endReplay();
 }

@@ -3,9 +3,13 @@
  * a closed file keeps nothing.
  */
 import { LRUCache } from 'lru-cache';
-import { toFsError, type FsError } from '../common/errors.js';
-import type { HandleId, InodeId } from '../common/ids.js';
-import { CLOSED_FILES_REMEMBERED_MAX, RECONNECTED_OPENS_AT_ONCE } from '../common/limits.js';
+import { FsError, toFsError } from '../common/errors.js';
+import { handleId, type HandleId, type InodeId } from '../common/ids.js';
+import {
+  CLOSED_FILES_REMEMBERED_MAX,
+  LOST_WRITES_REMEMBERED_MAX,
+  RECONNECTED_OPENS_AT_ONCE,
+} from '../common/limits.js';
 import type {
   HeldChunk,
   OpenHandle,
@@ -29,8 +33,11 @@ const NOT_CURRENT = -1;
 export class OpenFiles {
   readonly #files = new Map<InodeId, SharedFile>();
   readonly #opens = new Map<HandleId, ClientOpenFile>();
+  #forReplay: HandleId[] = [];
   /** What an fsync has to sync of files that are closed. */
   readonly #closed = new LRUCache<InodeId, SyncMemory>({ max: CLOSED_FILES_REMEMBERED_MAX });
+  /** Failures of files that are closed, which nobody was told of. */
+  readonly #untold = new LRUCache<InodeId, FsError>({ max: LOST_WRITES_REMEMBERED_MAX });
   readonly #environment: FileEnvironment;
 
   constructor(environment: FileEnvironment) {
@@ -94,6 +101,36 @@ export class OpenFiles {
     }
   }
 
+  /**
+   * The file of a write that a dead worker had accepted; opened anew where its open was not taken
+   * over. Undefined: it cannot be, the write is lost, and the file's next user is told.
+   */
+  async forReplay(inode: InodeId): Promise<SharedFile | undefined> {
+    const file = this.#files.get(inode);
+    if (file || this.#untold.has(inode)) return file;
+    const handle = handleId(this.#environment.session.mint());
+    try {
+      await this.#openAgain({ handle, inode, read: false, write: true });
+    } catch (error) {
+      const cause = toFsError(error);
+      const message = `writes were lost with the mount's worker: ${cause.message}`;
+      this.#untold.set(inode, new FsError('EIO', { message, cause }));
+      return undefined;
+    }
+    this.#forReplay.push(handle);
+    return this.#files.get(inode);
+  }
+
+  /** All replayed writes are flushed, or their failure is kept for the files' next users. */
+  async endReplay(): Promise<void> {
+    await this.flushAll();
+    for (const handle of this.#forReplay) {
+      const open = this.#opens.get(handle);
+      if (open) this.#release(open);
+    }
+    this.#forReplay = [];
+  }
+
   /** Everything told is asked again; under a new session opens are made anew. */
   cachesLost(resumed: boolean): void {
     for (const file of this.#files.values()) file.forgetCached();
@@ -147,6 +184,9 @@ export class OpenFiles {
       this.#files.set(attributes.inode, file);
       const closed = this.#closed.get(attributes.inode);
       if (closed) file.behind.unsynced.remember(closed);
+      const untold = this.#untold.get(attributes.inode);
+      this.#untold.delete(attributes.inode);
+      if (untold) file.behind.putErrorBack(untold);
     }
     return file;
   }
@@ -175,6 +215,8 @@ export class OpenFiles {
     this.#environment.cache.invalidateAll(inode);
     const memory = behind.unsynced.memory();
     if (memory) this.#closed.set(inode, memory);
+    const untold = behind.takeError();
+    if (untold) this.#untold.set(inode, untold);
   }
 
   #lose(inode: number, why: FsError): void {

@@ -67,7 +67,6 @@ export class UnsyncedChunks {
     const isKnown = version === this.#version;
     const indexes = new Set([...written.keys(), ...(isKnown ? [] : await allChunks())]);
     if (isKnown && indexes.size === 0) return;
-    if (isKnown && indexes.size === 0) return;
     const limit = pLimit(CHUNK_SYNCS_AT_ONCE);
     const syncs = [...indexes].map((index) =>
       limit(async () => {

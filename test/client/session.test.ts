@@ -103,6 +103,49 @@ describe('a worker that dies', () => {
       rmSync(folder, { recursive: true });
     }
   });
+
+  test.each([true, false])(
+    'and its session too: its writes are kept, or told of (%s)',
+    async (kept) => {
+      const folder = mkdtempSync(join(tmpdir(), 'cairn-worker-'));
+      const fd = openSync(join(folder, 'journal'), 'w+');
+      const [host = '', port] = cluster.address.split(':');
+      const proxy = await FaultyProxy.start({ host, port: Number(port) });
+      try {
+        const journal = new FileWriteJournal(fd, JOURNAL_FILE_BYTES);
+        const dead = await openClient({ master: proxy.address, kind: 'mount', journal });
+        const open = { read: true, write: true };
+        const name = Buffer.from(`both-${kept}`);
+        const file = await dead.inodes.create(ROOT_INODE, name, 0o644, ME, open);
+        await cluster.stopDatanode(0);
+        await cluster.stopDatanode(1);
+        const data = randomBytes(2 * MIB);
+        await file.write(0, data);
+        const { id, secret } = dead.session;
+        proxy.refuse(true);
+        proxy.cut();
+        await endSession(id, secret);
+        if (kept) await Promise.all([cluster.startDatanode(0), cluster.startDatanode(1)]);
+        const successor = await openClient({
+          master: cluster.address,
+          kind: 'mount',
+          journal: new FileWriteJournal(fd, JOURNAL_FILE_BYTES),
+          resume: { session: id, secret },
+          timeoutMs: 1_000,
+        });
+        if (!kept) await Promise.all([cluster.startDatanode(0), cluster.startDatanode(1)]);
+        const again = await successor.inodes.open(file.inode, open);
+        if (kept) expect((await again.read(0, data.length)).equals(data)).toBe(true);
+        else await expect(again.fsync()).rejects.toThrow();
+        await again.close();
+        await successor.close();
+      } finally {
+        await proxy.stop();
+        closeSync(fd);
+        rmSync(folder, { recursive: true });
+      }
+    },
+  );
 });
 
 describe('a session that ended while its client was away', () => {
@@ -130,7 +173,7 @@ describe('a session that ended while its client was away', () => {
     const file = await client.inodes.create(ROOT_INODE, name, 0o644, ME, open);
     await file.write(0, randomBytes(10 * MIB));
     const { behind } = (file as ClientOpenFile).file;
-    await expect.poll(() => behind.pieces(0, 10 * MIB)).toEqual([]);
+    await expect.poll(() => behind.pieces(0, 10 * MIB), { timeout: 20_000 }).toEqual([]);
     proxy.refuse(true);
     proxy.cut();
     await endSession(client.session.id, client.session.secret);
