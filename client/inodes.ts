@@ -335,10 +335,18 @@ export class InodeClient implements Inodes {
   /** Carries a recall out: here, in the open file, and above. */
   async recall(recall: Recall): Promise<void> {
     this.metadata.recall(recall);
-    await this.files.recall(recall);
     const { inode, attributes, data, names } = recall;
-    if (attributes || data || names.length > 0) {
-      await this.invalidate({ inode: inode as InodeId, attributes, data, names });
+    try {
+      await this.files.recall(recall);
+    } catch (error) {
+      // It is acknowledged all the same: nothing that was told may stay.
+      this.metadata.touchInode(inode as InodeId);
+      this.files.get(inode as InodeId)?.forgetCached();
+      throw error;
+    } finally {
+      if (attributes || data || names.length > 0) {
+        await this.invalidate({ inode: inode as InodeId, attributes, data, names });
+      }
     }
   }
 

@@ -169,8 +169,13 @@ export class SharedFile {
       offset === null
         ? await this.#appends.run(() => this.#append(data, signal))
         : await this.#take(offset, data, signal);
-    if (sync) await this.fsync(signal);
-    else if (!this.writeBack) await this.flush(signal);
+    // Taken already: who is told EINTR now writes it again, and an append would be there twice.
+    if (sync) await this.fsync(offset === null ? undefined : signal);
+    else if (!this.writeBack) {
+      await this.flush(signal).catch((failure: unknown) => {
+        if (toFsError(failure).code !== 'EINTR') throw failure;
+      });
+    }
     return at;
   }
 

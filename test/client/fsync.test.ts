@@ -111,6 +111,23 @@ describe('fsync', () => {
   });
 });
 
+describe('an append that is interrupted', () => {
+  test('when its data was taken: is a success, and there once', async () => {
+    const other = await openClient({ master: cluster.address, kind: 'mount' });
+    const file = await make('appended');
+    const log = await client.inodes.open(file.inode, { ...OPEN, append: true });
+    const reader = await other.inodes.open(file.inode, { ...OPEN, write: false });
+    await cluster.stopDatanode(0);
+    const data = pattern(MIB);
+    expect(await log.write(null, data, AbortSignal.abort())).toBe(0);
+    await cluster.startDatanode(0);
+    await log.flush();
+    expect((await reader.read(0, 2 * MIB)).equals(data)).toBe(true);
+    for (const open of [log, file, reader]) await open.close();
+    await other.close();
+  });
+});
+
 describe('a flush that is interrupted', () => {
   test('and fails: the next call tells', async () => {
     const soft = await openClient({ master: cluster.address, kind: 'mount', timeoutMs: 2_000 });
