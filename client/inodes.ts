@@ -340,7 +340,6 @@ export class InodeClient implements Inodes {
       await this.files.recall(recall);
     } catch (error) {
       // It is acknowledged all the same: nothing that was told may stay.
-      this.metadata.touchInode(inode as InodeId);
       this.files.get(inode as InodeId)?.forgetCached();
       throw error;
     } finally {
