@@ -2,6 +2,7 @@
  * One datanode, put together: lock, identity, chunk store with recovery, data port, and the
  * stream to the master. The data port listens before the node registers.
  */
+import { statSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock, type Clock } from '../common/clock.js';
@@ -121,7 +122,11 @@ async function assemble(
 
   const host = options.advertiseHost ?? reachableHost(options.host);
   const copier = new Copier({ around, root, store, space, membership });
-  const capacity = async () => ({ ...(await space.refresh()), replicas: store.replicas });
+  const onDisk = boot === undefined ? '' : `${boot}/${statSync(options.dataDirectory).dev}`;
+  const capacity = async () => {
+    const { bytesTotal, bytesFree } = await space.refresh();
+    return { bytesTotal, bytesFree, replicas: store.replicas, disk: onDisk };
+  };
   const master = new MasterLink({
     master: options.master,
     clock,

@@ -15,6 +15,7 @@ import { AdminService } from '../proto/control/generated/admin.js';
 import { ClusterService } from '../proto/control/generated/cluster.js';
 import { NamespaceService } from '../proto/control/generated/namespace.js';
 import { Cluster } from './cluster/cluster.js';
+import { spaceOf } from './cluster/space.js';
 import type { Capacity } from './namespace/statfs.js';
 import { adminService } from './rpc/admin.js';
 import { clusterService } from './rpc/cluster.js';
@@ -218,11 +219,7 @@ function addAdmin(
 }
 
 function capacityOf({ nodes }: Cluster): Capacity {
-  const up = nodes.all().filter((node) => nodes.isUp(node));
-  return {
-    bytesTotal: up.reduce((sum, { capacity }) => sum + capacity.bytesTotal, 0),
-    bytesFree: up.reduce((sum, { capacity }) => sum + capacity.bytesFree, 0),
-  };
+  return spaceOf(nodes.all().filter((node) => nodes.isUp(node)));
 }
 
 function checkOptions({ replication, inlineMaxBytes, port }: MasterOptions): void {

@@ -57,7 +57,7 @@ export interface NodeRegistryDependencies {
   readonly nodeDeadMs: number;
 }
 
-const NO_CAPACITY: Heartbeat = { bytesTotal: 0, bytesFree: 0, replicas: 0 };
+const NO_CAPACITY: Heartbeat = { bytesTotal: 0, bytesFree: 0, replicas: 0, disk: '' };
 
 export class NodeRegistry {
   readonly #commit: GroupCommit;

@@ -19,7 +19,7 @@ import type {
 } from '../../proto/control/generated/admin.js';
 import { toStatus } from '../../proto/control/status.js';
 import type { Cluster } from '../cluster/cluster.js';
-import type { DataNode } from '../cluster/nodes.js';
+import { spaceOf } from '../cluster/space.js';
 import { Fsck } from '../cluster/fsck.js';
 import type { FileChunkRow } from '../store/chunks.js';
 import type { GroupCommit } from '../store/group-commit.js';
@@ -94,8 +94,7 @@ class AdminDesk {
       nodesUp: up.length,
       nodesAway: all.filter((node) => nodes.state(node) === 'away').length,
       nodesDead: all.filter((node) => nodes.state(node) === 'dead').length,
-      bytesTotal: sum(up, (node) => node.capacity.bytesTotal),
-      bytesFree: sum(up, (node) => node.capacity.bytesFree),
+      ...spaceOf(up),
       replication,
       chunksMissingCopies: counts.missingCopies,
       chunksLost: counts.lost,
@@ -162,10 +161,6 @@ class AdminDesk {
     const { index, id: chunk, version, length } = row;
     return { index, chunk, version, length, replicas };
   }
-}
-
-function sum(nodes: readonly DataNode[], value: (node: DataNode) => number): number {
-  return nodes.reduce((total, node) => total + value(node), 0);
 }
 
 function drained(call: ServerWritableStream<FsckRequest, FsckEvent>): Promise<void> {

@@ -13,7 +13,7 @@ function node(id: number, host: string, bytesFree: number): DataNode {
     dead: false,
     heardMs: 0,
     everHeard: true,
-    capacity: { bytesTotal: 100 * GIB, bytesFree, replicas: 0 },
+    capacity: { bytesTotal: 100 * GIB, bytesFree, replicas: 0, disk: '' },
     bytesPlaced: 0,
     link: undefined,
     reported: true,

@@ -162,7 +162,7 @@ export class PlayedNode {
     });
     stream.on('end', () => this.ended.resolve(undefined));
     this.registered.promise.catch(() => undefined);
-    const capacity = { bytesTotal: 100 * GIB, bytesFree: 50 * GIB, replicas: 0 };
+    const capacity = { bytesTotal: 100 * GIB, bytesFree: 50 * GIB, replicas: 0, disk: '' };
     const defaults = { host: '127.0.0.1', port: 9000, cluster: '', capacity };
     const value = { protocol: PROTOCOL_VERSION, uuid: this.uuid, ...defaults, ...this.register };
     stream.write({ report: { $case: 'register', value } });
@@ -176,7 +176,7 @@ export class PlayedNode {
   }
 
   beat(bytesFree = 50 * GIB): void {
-    const value = { bytesTotal: 100 * GIB, bytesFree, replicas: this.held.size };
+    const value = { bytesTotal: 100 * GIB, bytesFree, replicas: this.held.size, disk: '' };
     this.say({ report: { $case: 'heartbeat', value } });
   }
 
