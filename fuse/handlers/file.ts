@@ -95,7 +95,10 @@ async function unlessInterrupted(
 function opened(mount: MountState, request: KernelRequest, file: OpenFile, flags: number): OpenOut {
   mount.handles.addFile(request.unique, file);
   let openFlags = 0;
-  if (flags & OpenFlag.O_DIRECT || !file.cacheable) openFlags |= FOPEN.DIRECT_IO;
+  // A write through the kernel's cache may reach us cut at a page border, and another mount's
+  // record would fall between the parts of an appended one.
+  const isDirect = (flags & (OpenFlag.O_DIRECT | OpenFlag.O_APPEND)) !== 0 || !file.cacheable;
+  if (isDirect) openFlags |= FOPEN.DIRECT_IO;
   else if (mount.nodes.mayKeepPages(file.inode, file.opened.dataVersion)) {
     openFlags |= FOPEN.KEEP_CACHE;
   }

@@ -52,6 +52,23 @@ describe('two mounts and the library', () => {
     expect(output).toBe('old\nnew-content\n');
   });
 
+  test('O_APPEND on both mounts at once: every record is there, whole and once', async () => {
+    const append = (mount: string, name: string) =>
+      shell(`python3 -c 'import os
+f = os.open("${mount}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for i in range(300): os.write(f, b"${name} %d %s\\n" % (i, b"x" * (i * 37 % 200)))
+os.close(f)'`);
+    await Promise.all([append(a, 'a'), append(b, 'b')]);
+    const records = (name: string) =>
+      Array.from({ length: 300 }, (_, i) => `${name} ${i} ${'x'.repeat((i * 37) % 200)}`);
+    for (const content of [await cairn.readFile('/log', 'utf8'), await shell(`cat ${a}/log`)]) {
+      const lines = content.trimEnd().split('\n');
+      expect(lines.filter((line) => line.startsWith('a'))).toEqual(records('a'));
+      expect(lines.filter((line) => line.startsWith('b'))).toEqual(records('b'));
+      expect(lines).toHaveLength(600);
+    }
+  });
+
   test('large content: chunks written on one mount are read on the other', async () => {
     await shell(`head -c 100M /dev/urandom > ${a}/large`);
     const first = await shell(`sha256sum < ${a}/large`);
