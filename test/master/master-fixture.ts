@@ -20,8 +20,13 @@ export class MasterFixture {
 
   static async create(options: Partial<MasterOptions> = {}): Promise<MasterFixture> {
     const fixture = new MasterFixture(options);
-    await fixture.start();
-    return fixture;
+    try {
+      await fixture.start();
+      return fixture;
+    } catch (error) {
+      await fixture[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get master(): RunningMaster {
