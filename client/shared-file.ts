@@ -5,6 +5,7 @@
  * Reads see, from the bottom: the datanodes' or inline bytes, then what is being sent, then what
  * waits. Where the master says so (the Sprite rule: `writeBack` false), nothing is held back.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SerialQueue } from '../common/async.js';
 import { timestampToMs } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
@@ -228,8 +229,9 @@ export class SharedFile {
         this.behind.accept(offset, data, sequence, session.masterNow());
         return;
       }
-      // The journal is full of what is not committed yet.
-      await interruptible(budget.relieve(), signal);
+      // The journal is full of what is not committed yet. A turn of the event loop in between, so
+      // that one which stays full delays this writer only, and not the lease and the other files.
+      await interruptible(Promise.all([budget.relieve(), nextTurn()]), signal);
     }
   }
 
