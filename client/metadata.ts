@@ -9,7 +9,7 @@
 import { LRUCache } from 'lru-cache';
 import { compareTimestamps } from '../common/clock.js';
 import type { InodeId } from '../common/ids.js';
-import { CACHED_INODES_PER_SESSION_MAX } from '../common/limits.js';
+import { CACHED_INODES_PER_SESSION_MAX, NAME_BYTES_MAX } from '../common/limits.js';
 import type { Recall } from '../proto/control/generated/namespace.js';
 import { Directories, type Listing } from './directories.js';
 import type { Lease } from './lease.js';
@@ -69,9 +69,12 @@ export class Metadata {
     return this.#inodes.get(inode)?.attributes;
   }
 
-  /** The inode behind a name, 0 where it is known to be absent, undefined where unknown. */
+  /**
+   * The inode behind a name, 0 where it is known to be absent, undefined where unknown. Of a name
+   * that is too long the master has more to say than that it is absent.
+   */
   name(parent: InodeId, name: Buffer): InodeId | 0 | undefined {
-    if (!this.#lease.isValid()) return undefined;
+    if (!this.#lease.isValid() || name.length > NAME_BYTES_MAX) return undefined;
     if (this.#directories.has(parent)) {
       const found = this.#directories.find(parent, name.toString('latin1'));
       if (found !== undefined) return found;

@@ -50,6 +50,15 @@ describe('metadata cache', () => {
     expect(metadata.name(DIRECTORY, NAME)).toBe(FILE);
   });
 
+  test('in a directory known whole, a name that is too long is not answered for', () => {
+    const { metadata } = fixture();
+    const moment = metadata.moment();
+    const made = { ...attributes(DIRECTORY), mode: 0o040755 };
+    metadata.settleName(inodeId(1), NAME, DIRECTORY, moment, made);
+    expect(metadata.name(DIRECTORY, Buffer.from('n'.repeat(255)))).toBe(0);
+    expect(metadata.name(DIRECTORY, Buffer.from('n'.repeat(256)))).toBeUndefined();
+  });
+
   test('an answer that a recall passed on the way is not kept, here or above', () => {
     const { metadata } = fixture();
     const moment = metadata.moment();
