@@ -2,7 +2,11 @@
 import { defineConfig } from 'vitest/config';
 
 const CLUSTER = ['test/client/**/*.test.ts', 'test/cluster/**/*.test.ts'];
-const MOUNT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts'];
+const MOUNT = [
+  'test/mount/**/*.test.ts',
+  'test/cli/**/*.test.ts',
+  'test/conformance/**/*.test.ts',
+];
 
 export default defineConfig({
   test: {

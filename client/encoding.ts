@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { timestampFromMs, type Timestamp } from '../common/clock.js';
+import type { AttributeChange } from './types.js';
 import { argumentError } from './node-error.js';
 
 export type PathLike = string | Buffer | URL;
@@ -82,4 +83,13 @@ export function modeOf(mode: unknown, otherwise: number): number {
     throw argumentError('ERR_INVALID_ARG_VALUE', message);
   }
   return bits & 0o7777;
+}
+
+/** -1 leaves an id as it is. Whoever does it, set-id bits go with the owner. */
+export function ownerChange(uid: number, gid: number): AttributeChange {
+  return {
+    ...(uid === -1 ? {} : { uid }),
+    ...(gid === -1 ? {} : { gid }),
+    dropPrivilege: true,
+  };
 }

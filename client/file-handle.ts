@@ -11,7 +11,7 @@ import { SerialQueue } from '../common/async.js';
 import { FsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { FRAME_PAYLOAD_BYTES_MAX } from '../common/limits.js';
-import { dataBytes, encodingOf, modeOf, timestampOf, type Data } from './encoding.js';
+import { dataBytes, encodingOf, modeOf, ownerChange, timestampOf, type Data } from './encoding.js';
 import { argumentError, asSyscall, checkAborted, nodeError } from './node-error.js';
 import { statsFrom } from './stats.js';
 import {
@@ -185,7 +185,7 @@ export class FileHandle extends EventEmitter implements AsyncDisposable {
   }
 
   async chown(uid: number, gid: number): Promise<void> {
-    await this.#call('fchown', () => this.#change({ uid, gid }));
+    await this.#call('fchown', () => this.#change(ownerChange(uid, gid)));
   }
 
   async sync(): Promise<void> {

@@ -11,7 +11,15 @@ import { REPLICATION_MAX } from '../common/limits.js';
 import type { Client } from './client.js';
 import { copyFile, copyTree } from './copy.js';
 import { CairnDir } from './dir.js';
-import { encodeName, encodingOf, modeOf, pathBytes, pathText, type PathLike } from './encoding.js';
+import {
+  encodeName,
+  encodingOf,
+  modeOf,
+  ownerChange,
+  pathBytes,
+  pathText,
+  type PathLike,
+} from './encoding.js';
 import { FileHandle } from './file-handle.js';
 import * as files from './file-verbs.js';
 import { AbortError, argumentError, asSyscall } from './node-error.js';
@@ -86,10 +94,10 @@ export class CairnFs implements AsyncDisposable {
     this.#change('chmod', path, true, { mode: modeOf(mode, 0) })) as Node['chmod'];
 
   readonly chown = (async (path, uid, gid) =>
-    this.#change('chown', path, true, { uid, gid })) as Node['chown'];
+    this.#change('chown', path, true, ownerChange(uid, gid))) as Node['chown'];
 
   readonly lchown = (async (path, uid, gid) =>
-    this.#change('lchown', path, false, { uid, gid })) as Node['lchown'];
+    this.#change('lchown', path, false, ownerChange(uid, gid))) as Node['lchown'];
 
   readonly utimes = (async (path, atime, mtime) =>
     this.#change('utime', path, true, paths.timesChange(atime, mtime))) as Node['utimes'];

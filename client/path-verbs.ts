@@ -98,7 +98,7 @@ export async function mkdtemp(context: FsContext, prefix: Buffer): Promise<Buffe
 }
 
 export async function unlink({ inodes, walker }: FsContext, path: Buffer): Promise<void> {
-  const { parent, name, mustBeDirectory } = await walker.entry(path);
+  const { parent, name, mustBeDirectory } = await walker.entry(path, () => 'EISDIR');
   if (mustBeDirectory) {
     const { mode } = await inodes.lookup(parent, name);
     throw new FsError(isDirectory(mode) ? 'EISDIR' : 'ENOTDIR');
@@ -107,7 +107,10 @@ export async function unlink({ inodes, walker }: FsContext, path: Buffer): Promi
 }
 
 export async function rmdir({ inodes, walker }: FsContext, path: Buffer): Promise<void> {
-  const { parent, name } = await walker.entry(path);
+  const { parent, name } = await walker.entry(path, (dots) => {
+    if (!dots) return 'EBUSY';
+    return dots.length === 1 ? 'EINVAL' : 'ENOTEMPTY';
+  });
   await inodes.removeDirectory(parent, name);
 }
 
@@ -136,8 +139,8 @@ export async function rm(
 }
 
 export async function rename({ inodes, walker }: FsContext, from: Buffer, to: Buffer) {
-  const source = await walker.entry(from);
-  const target = await walker.entry(to);
+  const source = await walker.entry(from, () => 'EBUSY');
+  const target = await walker.entry(to, () => 'EBUSY');
   if (source.mustBeDirectory || target.mustBeDirectory) {
     const { mode } = await inodes.lookup(source.parent, source.name);
     if (!isDirectory(mode)) throw new FsError('ENOTDIR');
@@ -147,14 +150,14 @@ export async function rename({ inodes, walker }: FsContext, from: Buffer, to: Bu
 
 export async function link({ inodes, walker }: FsContext, existing: Buffer, path: Buffer) {
   const { inode, mode } = await walker.find(existing, false);
+  const { parent, name } = await walker.entry(path, () => 'EEXIST');
   if (isDirectory(mode)) throw new FsError('EPERM');
-  const { parent, name } = await walker.entry(path);
   await inodes.link(inode, parent, name);
 }
 
 export async function symlink({ inodes, walker, caller }: FsContext, target: Buffer, path: Buffer) {
   if (target.length === 0) throw new FsError('ENOENT');
-  const { parent, name } = await walker.entry(path);
+  const { parent, name } = await walker.entry(path, () => 'EEXIST');
   await inodes.symlink(parent, name, target, caller);
 }
 

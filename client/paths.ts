@@ -3,6 +3,7 @@
  * A relative path starts at the root too: a connection has no working directory.
  */
 import { constants } from 'node:fs';
+import type { ErrnoName } from '../common/errno.js';
 import { FsError, toFsError } from '../common/errors.js';
 import { ROOT_INODE, type InodeId } from '../common/ids.js';
 import { NAME_BYTES_MAX, SYMLINKS_FOLLOWED_MAX, SYMLINK_BYTES_MAX } from '../common/limits.js';
@@ -58,12 +59,18 @@ export class PathWalker {
     return attributes.inode;
   }
 
-  /** The directory and name of an entry to be made or removed: the last name is not looked up. */
-  async entry(path: Buffer): Promise<{ parent: InodeId; name: Buffer; mustBeDirectory: boolean }> {
+  /**
+   * The directory and name of an entry to be made or removed: the last name is not looked up.
+   * `dotsErrno`: thrown where the path names the root or ends in dots, which are no entries.
+   */
+  async entry(
+    path: Buffer,
+    dotsErrno: (name: Buffer | undefined) => ErrnoName = () => 'EINVAL',
+  ): Promise<{ parent: InodeId; name: Buffer; mustBeDirectory: boolean }> {
     const names = split(path);
     const name = names.pop();
-    if (!name) throw new FsError(path.length === 0 ? 'ENOENT' : 'EBUSY');
-    if (isDots(name)) throw new FsError(name.length === 1 ? 'EINVAL' : 'ENOTEMPTY');
+    if (path.length === 0) throw new FsError('ENOENT');
+    if (!name || isDots(name)) throw new FsError(dotsErrno(name));
     if (name.length > NAME_BYTES_MAX) throw new FsError('ENAMETOOLONG');
     const parent = await this.#directory(joinNames(names));
     return { parent, name, mustBeDirectory: path[path.length - 1] === SLASH };

@@ -10,7 +10,7 @@ import type { KernelRequest } from '../request.js';
 /** Is there anything to take away? */
 export async function hasPrivilege(mount: MountState, request: KernelRequest): Promise<boolean> {
   const { mode } = await mount.inodes.getAttributes(request.nodeid, request.options);
-  if ((mode & Mode.S_IFMT) !== Mode.S_IFREG) return false;
+  if ((mode & Mode.S_IFMT) === Mode.S_IFDIR) return false;
   // Without group execution set-group-id once meant mandatory locking, and stays.
   const groupBit = mode & Mode.S_IXGRP ? Mode.S_ISGID : 0;
   return (mode & (Mode.S_ISUID | groupBit)) !== 0;

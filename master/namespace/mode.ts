@@ -22,7 +22,7 @@ export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
 export const isSymlink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK;
 /** After a write or a change of owner. Without group execution set-group-id stays, as in Linux. */
 export function withoutPrivilege(mode: number): number {
-  if (!isRegular(mode)) return mode;
+  if (isDirectory(mode)) return mode;
   return mode & ~(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
 }
 export const isType = (type: number): boolean => TYPES.has(type);

@@ -1,0 +1,30 @@
+/**
+ * One suite against a plain directory of the host, a mount by each driver, and the client library:
+ * what they do, and the errno where they refuse, must be the same.
+ */
+import { afterAll, describe, test } from 'vitest';
+import { entries } from './behaviours/entries.js';
+import { names } from './behaviours/names.js';
+import { ownership } from './behaviours/ownership.js';
+import { Subjects, SYSTEM_SUBJECTS } from './subjects.js';
+
+const TOPICS = { names, entries, ownership };
+
+const subjects = new Subjects();
+afterAll(() => subjects[Symbol.asyncDispose]());
+
+for (const [topic, { everywhere = {}, system = {} }] of Object.entries(TOPICS)) {
+  for (const subject of SYSTEM_SUBJECTS) {
+    describe.skipIf(subject.obstacle !== undefined)(`${topic}: ${subject.name}`, () => {
+      const all = [...Object.entries(everywhere), ...Object.entries(system)];
+      test.each(all)('%s', async (_title, behaves) => {
+        await behaves(await subjects.system(await subject.directory(subjects)));
+      });
+    });
+  }
+  describe(`${topic}: the client library`, () => {
+    test.each(Object.entries(everywhere))('%s', async (_title, behaves) => {
+      await behaves(await subjects.library());
+    });
+  });
+}
