@@ -2,11 +2,7 @@
 import { defineConfig } from 'vitest/config';
 
 const CLUSTER = ['test/client/**/*.test.ts', 'test/cluster/**/*.test.ts'];
-const MOUNT = [
-  'test/mount/**/*.test.ts',
-  'test/cli/**/*.test.ts',
-  'test/conformance/**/*.test.ts',
-];
+const MOUNT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/conformance/**/*.test.ts'];
 
 export default defineConfig({
   test: {
