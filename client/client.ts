@@ -5,7 +5,7 @@
 import { deferred } from '../common/async.js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { toFsError } from '../common/errors.js';
-import type { SessionId } from '../common/ids.js';
+import type { HandleId, SessionId } from '../common/ids.js';
 import { silentLogger, type Logger } from '../common/log.js';
 import type { Welcome } from '../proto/control/generated/namespace.js';
 import { DataConnections } from '../proto/data/connections.js';
@@ -13,11 +13,14 @@ import { ChunkReader } from './chunk-reader.js';
 import { DirtyBudget } from './dirty-budget.js';
 import { InodeClient } from './inodes.js';
 import { LocalReplicas } from './local-replicas.js';
+import { NullLockJournal, type LockJournal } from './lock-journal.js';
+import { LockMirrors } from './lock-mirror.js';
+import { LockClient } from './locks.js';
 import { Metadata } from './metadata.js';
 import { OpenFiles } from './open-files.js';
 import { ReadCache } from './read-cache.js';
-import { Session } from './session.js';
-import type { Inodes, Invalidation } from './types.js';
+import { Session, type SessionHooks } from './session.js';
+import type { FileLocking, Inodes, Invalidation } from './types.js';
 import { NullJournal, type JournalWrite, type WriteJournal } from './write-journal.js';
 
 export interface ClientOptions {
@@ -34,6 +37,8 @@ export interface ClientOptions {
   resume?: { session: number; secret: string } | undefined;
   /** Keeps accepted writes over the death of this process. */
   journal?: WriteJournal | undefined;
+  /** Keeps locks over the death of this process. */
+  lockJournal?: LockJournal | undefined;
   nodeDeadMs?: number | undefined;
   /** False: never read the files of datanodes on this machine, always ask them. */
   shortCircuit?: boolean | undefined;
@@ -43,6 +48,7 @@ export interface ClientOptions {
 
 export interface Client {
   readonly inodes: Inodes;
+  readonly locks: FileLocking;
   readonly session: { readonly id: SessionId; readonly secret: string };
   readonly welcome: Welcome;
   /** How many operations this client sent to the master, by verb: round trips, for the curious. */
@@ -57,7 +63,8 @@ const TICK_MS = 1_000;
 export async function openClient(options: ClientOptions): Promise<Client> {
   const log = options.log ?? silentLogger;
   const clock = options.clock ?? systemClock;
-  const session = await Session.connect({ ...options, log, clock });
+  const mirrors = new LockMirrors(options.lockJournal ?? new NullLockJournal());
+  const session = await Session.connect({ ...options, log, clock, locks: mirrors.toMessages() });
   const { cluster } = session.welcome;
   const local = options.shortCircuit === false ? undefined : new LocalReplicas({ cluster, log });
   const asksWhereabouts = local !== undefined;
@@ -65,30 +72,26 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   const metadata = new Metadata(session.lease);
   const io = { session, connections, log };
   const budget = new DirtyBudget(() => files.flushAll());
-  const files: OpenFiles = new OpenFiles({
-    session,
-    metadata,
-    io,
-    chunks: new ChunkReader(io, local),
-    cache: new ReadCache(),
-    budget,
-    journal: options.journal ?? new NullJournal(),
-  });
+  const onLost = (handles: readonly HandleId[]) => files.locksLost(handles);
+  const locks = new LockClient({ session, mirrors, log, onLost });
+  const files: OpenFiles = new OpenFiles(
+    {
+      session,
+      metadata,
+      io,
+      chunks: new ChunkReader(io, local),
+      cache: new ReadCache(),
+      budget,
+      journal: options.journal ?? new NullJournal(),
+    },
+    locks,
+  );
   const inodes = new InodeClient(session, metadata, files);
   if (options.onInvalidate) inodes.onInvalidate(options.onInvalidate);
   const replayed = deferred<void>();
-  session.setHooks({
-    held: () => files.held(),
-    onRecall: async (recall) => {
-      // What a dead worker had taken in is to be flushed too. Other recalls do not wait: they may
-      // be what another client's replay waits for.
-      if (recall.flush) await replayed.promise;
-      await inodes.recall(recall);
-    },
-    onReconnect: (resumed, cachesLost) => {
-      if (cachesLost) forgetTold(metadata.reset(), files, inodes, resumed, log);
-    },
-  });
+  const parts = { metadata, files, locks, inodes, log };
+  session.setHooks(hooksOf(parts, replayed.promise));
+  if (!session.welcome.resumed) locks.lose();
   const unflushed = options.journal?.recover() ?? [];
   if (options.resume && session.welcome.resumed) {
     await files.takeOver(session.welcome.handles);
@@ -101,6 +104,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
 
   return {
     inodes,
+    locks,
     get session() {
       const { session: id, secret } = session.identity;
       return { id, secret };
@@ -123,13 +127,37 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   };
 }
 
+interface Parts {
+  readonly metadata: Metadata;
+  readonly files: OpenFiles;
+  readonly locks: LockClient;
+  readonly inodes: InodeClient;
+  readonly log: Logger;
+}
+
+function hooksOf(parts: Parts, replayed: Promise<void>): SessionHooks {
+  const { metadata, files, locks, inodes } = parts;
+  return {
+    held: () => files.held(),
+    onRecall: async (recall) => {
+      // What a dead worker had taken in is to be flushed too. Other recalls do not wait: they may
+      // be what another client's replay waits for.
+      if (recall.flush) await replayed;
+      await Promise.all([inodes.recall(recall), locks.recall(recall)]);
+    },
+    onReconnect: (resumed, cachesLost) => {
+      if (!cachesLost) return;
+      locks.cachesLost(resumed);
+      forgetTold(metadata.reset(), parts, resumed);
+    },
+  };
+}
+
 /** What the master has told is not true any more; `told` is what those above may hold of it. */
 function forgetTold(
   told: readonly Invalidation[],
-  files: OpenFiles,
-  inodes: InodeClient,
+  { files, inodes, log }: Parts,
   resumed: boolean,
-  log: Logger,
 ): void {
   files.cachesLost(resumed);
   for (const invalidation of told) {

@@ -27,6 +27,9 @@ export class SessionRefused extends FsError {
   }
 }
 
+/** What a client has open, leased and locked. */
+export type Held = Pick<Hello, 'handles' | 'chunks' | 'locks'>;
+
 export interface StreamEvents {
   onReply(reply: SessionReply, stream: ControlStream): void;
   /** Once; not called where `open` already threw. */

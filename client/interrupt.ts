@@ -47,3 +47,14 @@ export function interruptible<T>(
     );
   });
 }
+
+/** `promise`, or ETIMEDOUT when it takes longer than `timeoutMs`; the work itself goes on. */
+export function timeLimited<T>(promise: Promise<T>, timeoutMs: number | undefined): Promise<T> {
+  if (timeoutMs === undefined) return promise;
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new FsError('ETIMEDOUT', { message: `no answer in ${timeoutMs} ms` }));
+    }, timeoutMs);
+    void promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -13,6 +13,8 @@ export interface OpenFlags {
 }
 
 export class ClientOpenFile implements OpenFile {
+  /** Why it can no longer be read or written. */
+  broken: FsError | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -25,6 +27,10 @@ export class ClientOpenFile implements OpenFile {
 
   get inode(): InodeId {
     return this.file.inode;
+  }
+
+  get isOnly(): boolean {
+    return this.file.opens === 1;
   }
 
   get cacheable(): boolean {
@@ -70,5 +76,6 @@ export class ClientOpenFile implements OpenFile {
 
   #check(allowed: boolean): void {
     if (this.#closing || !allowed) throw new FsError('EBADF');
+    if (this.broken) throw this.broken;
   }
 }

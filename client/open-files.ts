@@ -10,12 +10,9 @@ import {
   LOST_WRITES_REMEMBERED_MAX,
   RECONNECTED_OPENS_AT_ONCE,
 } from '../common/limits.js';
-import type {
-  HeldChunk,
-  OpenHandle,
-  Opened,
-  Recall,
-} from '../proto/control/generated/namespace.js';
+import type { OpenHandle, Opened, Recall } from '../proto/control/generated/namespace.js';
+import type { Held } from './control-stream.js';
+import { lockLost, type LockClient } from './locks.js';
 import { ClientOpenFile, type OpenFlags } from './open-file.js';
 import { SharedFile, type FileEnvironment } from './shared-file.js';
 import type { Attributes } from './types.js';
@@ -39,9 +36,11 @@ export class OpenFiles {
   /** Failures of files that are closed, which nobody was told of. */
   readonly #untold = new LRUCache<InodeId, FsError>({ max: LOST_WRITES_REMEMBERED_MAX });
   readonly #environment: FileEnvironment;
+  readonly #locks: LockClient;
 
-  constructor(environment: FileEnvironment) {
+  constructor(environment: FileEnvironment, locks: LockClient) {
     this.#environment = environment;
+    this.#locks = locks;
   }
 
   get(inode: InodeId): SharedFile | undefined {
@@ -63,24 +62,34 @@ export class OpenFiles {
     const attributes = attributesFrom(opened.attributes);
     const file = this.#file(attributes);
     file.opened(opened, epoch);
+    this.#locks.opened(file.inode, opened.locks);
     if (existing) return existing;
     file.opens += 1;
     const open = new ClientOpenFile(file, handle, file.merge(attributes), flags, (closed) =>
       this.#release(closed),
     );
     this.#opens.set(handle, open);
+    if (this.#locks.isLost(handle)) open.broken = lockLost();
     return open;
   }
 
+  /** Locks taken through these are lost: whoever relies on them must not go on. */
+  locksLost(handles: readonly HandleId[]): void {
+    for (const handle of handles) {
+      const open = this.#opens.get(handle);
+      if (open) open.broken = lockLost();
+    }
+  }
+
   /** What the master is told after a connection broke. */
-  held(): { handles: OpenHandle[]; chunks: HeldChunk[] } {
+  held(): Held {
     const handles: OpenHandle[] = [];
     for (const { handle, inode, flags, file } of this.#opens.values()) {
       const { appending } = file.content;
       handles.push({ handle, inode, read: flags.read, write: flags.write, appending });
     }
     const chunks = [...this.#files.values()].flatMap((file) => file.behind.leases.held());
-    return { handles, chunks };
+    return { handles, chunks, locks: this.#locks.held() };
   }
 
   async recall(recall: Recall): Promise<void> {
@@ -228,6 +237,7 @@ export class OpenFiles {
     const { file, handle, inode } = open;
     if (!this.#opens.delete(handle)) return;
     file.opens -= 1;
+    if (file.opens === 0) this.#locks.fileReleased(inode);
     if (file.opens === 0 && !file.behind.isDirty) this.#forget(file);
     this.#environment.session
       .callLater({ $case: 'release', value: { inode, handle } })

@@ -17,14 +17,13 @@ import { CONNECT_TIMEOUT_MS, LAZY_OPERATION_MS, PROTOCOL_VERSION } from '../comm
 import type { Logger } from '../common/log.js';
 import { Backoff, WELCOME_TIMEOUT_MS } from '../proto/control/channel.js';
 import type {
-  HeldChunk,
-  OpenHandle,
+  InodeLocks,
   Recall,
   Result,
   SessionReply,
   Welcome,
 } from '../proto/control/generated/namespace.js';
-import { ControlStream, SessionRefused } from './control-stream.js';
+import { ControlStream, SessionRefused, type Held } from './control-stream.js';
 import { interruptible, type InterruptSignal } from './interrupt.js';
 import { Lease } from './lease.js';
 import { OperationQueue, type PendingOperation, type Verb } from './operation-queue.js';
@@ -45,12 +44,14 @@ export interface SessionOptions {
   /** Id of the cluster expected; absent: any. */
   cluster?: string | undefined;
   resume?: { session: number; secret: string } | undefined;
+  /** Locks that a dead worker held under the session to be resumed. */
+  locks?: InodeLocks[] | undefined;
 }
 
 /** What the rooms above do when the master or the connection has news. */
 export interface SessionHooks {
-  /** What this client holds open and leased, told to the master at each connection. */
-  held(): { handles: OpenHandle[]; chunks: HeldChunk[] };
+  /** Told to the master at each connection. */
+  held(): Held;
   /** Carries a recall out; acknowledged when the promise resolves. */
   onRecall(recall: Recall): Promise<void>;
   /**
@@ -64,6 +65,8 @@ export interface SessionHooks {
 export interface SubmitOptions {
   key?: number | undefined;
   signal?: InterruptSignal | undefined;
+  /** Waits for the answer however long it takes, also where the session has a timeout. */
+  isPatient?: boolean;
 }
 
 export class Session {
@@ -165,7 +168,8 @@ export class Session {
     if (signal?.aborted) return Promise.reject(new FsError('EINTR', { cause: signal.reason }));
     const pending = this.#queue.add(verb, options?.key ?? 0);
     this.#scheduleFlush();
-    if (!signal && this.#options.timeoutMs === undefined) return pending.result.promise;
+    const isLimited = this.#options.timeoutMs !== undefined && !options?.isPatient;
+    if (!signal && !isLimited) return pending.result.promise;
     return this.#answered(pending, signal);
   }
 
@@ -231,7 +235,8 @@ export class Session {
   async #connectOnce(): Promise<void> {
     const sentMs = this.#options.clock.monotonicMs();
     const sentAt = timestampToMs(this.#options.clock.now());
-    const held = this.#hooks?.held() ?? { handles: [], chunks: [] };
+    const { locks = [] } = this.#options;
+    const held = this.#hooks?.held() ?? { handles: [], chunks: [], locks };
     const opened = await ControlStream.open(
       this.#options.master,
       {

@@ -4,6 +4,7 @@
  * Every call throws FsError; with an aborted signal, EINTR.
  */
 import type { Timestamp } from '../common/clock.js';
+import type { HeldLock, LockRequest } from '../common/file-locks.js';
 import type { HandleId, InodeId } from '../common/ids.js';
 import type { InterruptSignal } from './interrupt.js';
 
@@ -102,6 +103,8 @@ export interface OpenFile {
   readonly handle: HandleId;
   /** May pages read through this open stay in a cache above (the kernel's) over a re-open? */
   readonly cacheable: boolean;
+  /** Has this client nothing else open of the inode? */
+  readonly isOnly: boolean;
   /** Attributes at the time of the open. */
   readonly opened: Attributes;
   /** Up to `length` bytes at `offset`; shorter only at the end of the file. Holes are zeros. */
@@ -210,4 +213,27 @@ export interface Inodes {
   cacheMs(inode: InodeId): number;
   /** Calls `listener` for each recall; the recall is acknowledged when its promise resolves. */
   onInvalidate(listener: (invalidation: Invalidation) => Promise<void>): void;
+}
+
+export interface LockOptions extends CallOptions {
+  /** The open file through which the lock is taken; `key` names a wait. */
+  handle: HandleId;
+  /** Wait until it can be granted, rather than fail with EAGAIN. */
+  wait?: boolean;
+}
+
+/** Locks of fcntl(2) and flock(2). What is there at once comes without a promise. */
+export interface FileLocking {
+  /** Throws or rejects with EAGAIN, EDEADLK, ENOLCK; EIO where earlier locks were lost. */
+  set(inode: InodeId, request: LockRequest, options: LockOptions): Promise<void> | undefined;
+  /** What would keep `request` from being granted. */
+  conflict(
+    inode: InodeId,
+    request: LockRequest,
+    options: LockOptions,
+  ): Promise<HeldLock | undefined>;
+  /** close(2) of some descriptor by `owner`: its fcntl locks of the file go. */
+  closed(inode: InodeId, owner: string): Promise<void> | undefined;
+  /** The last descriptor of an open file is closed: what was locked through it alone goes. */
+  released(inode: InodeId, handle: HandleId): Promise<void> | undefined;
 }

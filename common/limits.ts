@@ -52,6 +52,15 @@ export const WRITE_BACK_PAUSE_MS = 200;
 export const SETTLE_ATTEMPTS_MAX = 64;
 /** Keyed operations of a session between two prunings of their stored answers. */
 export const COMPLETED_PRUNE_EVERY = 256;
+/** Locks (ranges of one type and owner) of one session; ENOLCK beyond. */
+export const LOCKS_PER_SESSION_MAX = 16_384;
+/** Blocked lock requests of one session. */
+export const LOCK_WAITS_PER_SESSION_MAX = 16_384;
+/** How long a lock request yields to an earlier one that is still waiting, least and most. */
+export const LOCK_YIELD_MS_MIN = 1_000;
+export const LOCK_YIELD_MS_MAX = 60_000;
+/** How long a list of locks waits for the sessions that decide about some themselves. */
+export const LOCK_REPORT_MS = 2_000;
 export const DIRECTORY_PAGE_ENTRIES_MAX = 1024;
 export const HANDLES_PER_SESSION_MAX = 65_536;
 /** Inodes whose attributes, names or content one session may cache under a recall promise. */

@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
+import { deferred } from '../common/async.js';
 import { systemClock, type Clock } from '../common/clock.js';
 import { FsError } from '../common/errors.js';
 import { inodeId } from '../common/ids.js';
@@ -21,9 +22,12 @@ import { adminService } from './rpc/admin.js';
 import { clusterService } from './rpc/cluster.js';
 import { Dispatcher } from './rpc/dispatcher.js';
 import { openFrontDoor, type FrontDoor } from './rpc/front-door.js';
+import { LockVerbs } from './rpc/lock-verbs.js';
 import { namespaceService } from './rpc/namespace.js';
 import { Coherence } from './sessions/coherence.js';
 import { AppendTurns } from './sessions/append-turns.js';
+import { LockDelegations } from './sessions/lock-delegations.js';
+import { Locks } from './sessions/locks.js';
 import { Opens } from './sessions/opens.js';
 import { OrphanReclaimer } from './sessions/orphan-reclaimer.js';
 import { CachePromises } from './sessions/promises.js';
@@ -106,6 +110,8 @@ interface Parts {
   readonly recalls: Recalls;
   readonly opens: Opens;
   readonly appends: AppendTurns;
+  readonly locks: Locks;
+  readonly delegations: LockDelegations;
   readonly promises: CachePromises;
   readonly coherence: Coherence;
   readonly sessions: SessionTable;
@@ -123,11 +129,15 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   const promises = new CachePromises(recalls);
   const sessions = new SessionTable({ commit, recalls, clock, log });
   const coherence = new Coherence({ recalls, promises, opens, clock, former: sessions });
+  const locks = new Locks({ recalls, clock });
+  const grace = () => sessions.grace;
+  const delegations = new LockDelegations({ locks, opens, recalls, coherence, grace });
   const inGrace = () => sessions.inGrace();
   const cluster = new Cluster({ commit, clock, log, cluster: facts.cluster, nodeDeadMs, inGrace });
   const isOpen = opens.isOpen.bind(opens);
   const orphans = new OrphanReclaimer({ commit, log, isOpen });
-  const parts = { recalls, opens, appends, promises, coherence, sessions, orphans, cluster };
+  const held = { recalls, opens, appends, locks, delegations };
+  const parts = { ...held, promises, coherence, sessions, orphans, cluster };
   sessions.onEnd((session) => endSession(session, parts));
   sessions.onGraceOver(() => orphans.wake());
   return parts;
@@ -135,13 +145,21 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
 
 /** What a session held ends with it. */
 function endSession(session: Session, parts: Parts): void {
-  const { promises, opens, appends, coherence, cluster, orphans, sessions } = parts;
+  const { promises, opens, appends, locks, delegations, coherence, cluster } = parts;
+  const { orphans, sessions } = parts;
+  const fenced = deferred<void>();
   promises.forget(session);
+  delegations.fence(session, fenced.promise);
   const inodes = new Set([...session.handles.values()].map((handle) => handle.inode));
   for (const handle of [...session.handles.keys()]) opens.release(session, handle);
   for (const inode of inodes) coherence.reconsider(inode);
-  // Not before its chunks are fenced off: what it had on the way must not land in the next turn.
-  void cluster.sessionEnded(session.id).then(() => appends.giveAll(session.id));
+  // Not before its chunks are fenced off: what it had on the way must not land in the next turn,
+  // or under the next lock.
+  void cluster.sessionEnded(session.id).then(() => {
+    appends.giveAll(session.id);
+    locks.sessionEnded(session);
+    fenced.resolve();
+  });
   if (!sessions.inGrace()) orphans.wake();
 }
 
@@ -153,11 +171,13 @@ function addServices(
   parts: Parts,
 ): void {
   const { clock, log, inlineMaxBytes } = options;
-  const { cluster, sessions, opens, appends, recalls, promises, coherence, orphans } = parts;
+  const { cluster, sessions, opens, appends, locks, delegations, recalls } = parts;
+  const { promises, coherence, orphans } = parts;
   const { nodes, damage, reports, verbs: chunkVerbs } = cluster;
   const { replication } = facts;
   const services = {
     opens,
+    locks,
     chunkVerbs,
     capacity: () => capacityOf(cluster),
     replication,
@@ -170,6 +190,8 @@ function addServices(
     coherence,
     appends,
     chunkVerbs,
+    delegations,
+    lockVerbs: new LockVerbs({ locks, delegations, sessions }),
     services,
     inlineMaxBytes,
     clock,
@@ -182,6 +204,7 @@ function addServices(
     sessions,
     opens,
     appends,
+    locks,
     recalls,
     dispatcher,
     chunkVerbs,

@@ -15,10 +15,12 @@ import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { Changes, type Scope } from '../namespace/scope.js';
 import type { AppendTurns } from '../sessions/append-turns.js';
 import type { Coherence } from '../sessions/coherence.js';
+import type { LockDelegations } from '../sessions/lock-delegations.js';
 import type { CachePromises } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { Reader, Transactor } from '../store/transactor.js';
+import type { LockVerbs } from './lock-verbs.js';
 import {
   finishOpen,
   workOf,
@@ -35,6 +37,8 @@ export interface DispatcherDependencies {
   readonly coherence: Coherence;
   readonly appends: AppendTurns;
   readonly chunkVerbs: ChunkVerbs;
+  readonly delegations: LockDelegations;
+  readonly lockVerbs: LockVerbs;
   readonly services: VerbServices;
   readonly inlineMaxBytes: number;
   readonly clock: Clock;
@@ -97,6 +101,10 @@ export class Dispatcher {
     if (verb.$case === 'readLayout' && verb.value.forAppend) {
       await this.#turnToAppend(session, verb.value.inode as InodeId);
     }
+    // Begun now, so that it is under way beside other recalls; waited for before the answer.
+    if (verb.$case === 'open') {
+      void this.#dependencies.delegations.recallOthers(session, verb.value.inode as InodeId);
+    }
     for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
       const attempt = this.#newAttempt(session);
       const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);
@@ -129,9 +137,9 @@ export class Dispatcher {
     else appends.give(inode, session.id);
   }
 
-  /** Verbs that wait for datanodes: they submit their transactions themselves. */
+  /** Verbs that wait for others: they submit their transactions, if any, themselves. */
   async #runOutside(session: Session, verb: Verb): Promise<Answer | undefined> {
-    const { chunkVerbs } = this.#dependencies;
+    const { chunkVerbs, lockVerbs } = this.#dependencies;
     const { id } = session;
     switch (verb.$case) {
       case 'leaseChunk':
@@ -146,7 +154,7 @@ export class Dispatcher {
         chunkVerbs.reportReplica(verb.value);
         return undefined;
       default:
-        throw new FsError('ENOSYS', { message: `${verb.$case} is not implemented` });
+        return lockVerbs.run(session, verb);
     }
   }
 
@@ -221,15 +229,20 @@ export class Dispatcher {
     verb: Verb,
     answer: Answer | undefined,
   ): Promise<Answer | undefined> {
-    const { coherence } = this.#dependencies;
+    const { coherence, delegations } = this.#dependencies;
     const { session, scope, opened } = attempt;
     const waits: Promise<void>[] = [];
     coherence.recallChanges(scope.changes.list, session, waits);
-    if (opened !== undefined) coherence.claim(opened, session, waits);
+    if (opened !== undefined) {
+      coherence.claim(opened, session, waits);
+      const recalled = delegations.recallOthers(session, opened);
+      if (recalled) waits.push(recalled);
+    }
     this.#collectOwed(attempt, waits);
     if (waits.length > 0) await Promise.all(waits);
     if (answer?.$case === 'opened' && opened !== undefined) {
       answer.value.writeBack = coherence.grantOnOpen(opened, session);
+      answer.value.locks = delegations.grantOnOpen(session, opened);
     }
     if (verb.$case === 'commit' || verb.$case === 'release') {
       coherence.reconsider(verb.value.inode as InodeId);

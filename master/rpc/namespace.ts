@@ -30,7 +30,9 @@ import type {
 import { toStatus } from '../../proto/control/status.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { isRegular } from '../namespace/mode.js';
+import { heldLockFrom } from '../../proto/control/locks.js';
 import type { AppendTurns } from '../sessions/append-turns.js';
+import type { Locks } from '../sessions/locks.js';
 import type { Opens } from '../sessions/opens.js';
 import type { Recalls } from '../sessions/recalls.js';
 import type { Outlet, Session } from '../sessions/session.js';
@@ -47,6 +49,7 @@ export interface NamespaceServiceDependencies {
   readonly sessions: SessionTable;
   readonly opens: Opens;
   readonly appends: AppendTurns;
+  readonly locks: Pick<Locks, 'declare'>;
   readonly recalls: Recalls;
   readonly dispatcher: Dispatcher;
   readonly chunkVerbs: Pick<ChunkVerbs, 'reclaim'>;
@@ -154,6 +157,7 @@ class Connection implements Outlet {
     if (this.#closed) return sessions.disconnected(session, this);
     if (entered.resumed) {
       this.#reopen(session, hello);
+      if (entered.cachesLost) this.#lockAgain(session, hello);
       await chunkVerbs.reclaim(session.id, hello.chunks);
       if (this.#closed || session.ended) return;
       sessions.reclaimed(session);
@@ -179,6 +183,14 @@ class Connection implements Outlet {
       // What it was told before is not known: it may hold data back until told otherwise.
       const holder = opens.holder(found.inode, session);
       if (holder && holder.writers > 0) holder.writeBack = true;
+    }
+  }
+
+  /** Nobody else has locked anything meanwhile: that waits until all sessions are back. */
+  #lockAgain(session: Session, hello: Hello): void {
+    const { locks } = this.#dependencies;
+    for (const { inode, locks: held } of hello.locks) {
+      locks.declare(session, inodeId(inode), held.map(heldLockFrom));
     }
   }
 

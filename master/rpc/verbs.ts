@@ -23,6 +23,7 @@ import type { Scope } from '../namespace/scope.js';
 import { statFs, type Capacity } from '../namespace/statfs.js';
 import { removeDirectory, unlink } from '../namespace/unlink.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from '../namespace/xattr.js';
+import type { Locks } from '../sessions/locks.js';
 import type { Opens } from '../sessions/opens.js';
 import { ATTRIBUTES, CONTENT, NAMES } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
@@ -36,6 +37,7 @@ export type Answer = NonNullable<Result['value']>;
 /** What verbs need beside the scope. */
 export interface VerbServices {
   readonly opens: Opens;
+  readonly locks: Pick<Locks, 'fileReleased'>;
   readonly chunkVerbs: Pick<ChunkVerbs, 'readLayout' | 'fileReleased' | 'isHeldBy'>;
   readonly capacity: () => Capacity;
   /** Copies wanted by default: what free space is divided by. */
@@ -243,17 +245,21 @@ export function finishOpen(call: Call, file: Inode, wanted: WantedOpen): Answer 
   call.tell(inode, ATTRIBUTES | CONTENT);
   call.opened = inode;
   const inline = file.allocated > 0 ? scope.tx.inlineData.get(inode) : undefined;
-  return { $case: 'opened', value: { attributes: file, inline, writeBack: false } };
+  const value = { attributes: file, inline, writeBack: false, locks: false };
+  return { $case: 'opened', value };
 }
 
 function release(call: Call, handle: number): undefined {
-  const { session, opens, scope, chunkVerbs } = call;
+  const { session, opens, locks, scope, chunkVerbs } = call;
   const { tx } = scope;
   const opened = opens.release(session, handleId(handle));
   if (!opened) return;
   const { inode } = opened;
   tx.onRollback(() => assert(opens.open(session, handleId(handle), opened)));
-  if (!opens.holder(inode, session)) chunkVerbs.fileReleased(tx, session.id, inode);
+  if (!opens.holder(inode, session)) {
+    chunkVerbs.fileReleased(tx, session.id, inode);
+    tx.afterCommit(() => locks.fileReleased(session, inode));
+  }
   if (opens.isOpen(inode) || call.inGrace() || !tx.orphans.has(inode)) return;
   if (freeInode(tx, inode).whole) tx.orphans.delete(inode);
   else scope.orphaned();

@@ -56,7 +56,12 @@ export class Coherence {
 
   /** Until when sessions of the former life may cache `inode`, or hold back what it holds. */
   #formerOf(inode: InodeId): Promise<void> | undefined {
-    return inode < this.#firstOfThisLife ? this.#former?.formerCaches : undefined;
+    return this.isOfFormerLife(inode) ? this.#former?.formerCaches : undefined;
+  }
+
+  /** Was it there before this life of the master? */
+  isOfFormerLife(inode: InodeId): boolean {
+    return inode < this.#firstOfThisLife;
   }
 
   /** May a session other than `session` hold written data of `inode` back? */

@@ -18,6 +18,10 @@ export interface Holder {
   revoking: Promise<void> | undefined;
   /** When it was last taken back, in monotonic milliseconds. */
   revokedMs: number;
+  /** It was told that it decides about the file's locks itself; lock-delegations.ts. */
+  locks: boolean;
+  /** While that is being taken back. */
+  locksRevoking: Promise<void> | undefined;
 }
 
 export type OpenFile = ReadonlyMap<Session, Holder>;
@@ -60,6 +64,8 @@ export class Opens {
         writeBack: false,
         revoking: undefined,
         revokedMs: -Infinity,
+        locks: false,
+        locksRevoking: undefined,
       };
       file.set(session, holder);
     }

@@ -18,6 +18,8 @@ const NOTHING = {
   flush: false,
   writeBack: false,
   changesWriteBack: false,
+  locks: false,
+  lockGranted: 0,
 };
 
 export class Recalls {

@@ -54,6 +54,8 @@ export class SessionTable {
   #awaited = 0;
   #graceUntilMs = 0;
   #graceOver = false;
+  /** While sessions of the former life may come back with what they hold. */
+  readonly #grace = deferred<void>();
   /** While sessions of the former life may use caches that this life knows nothing of. */
   #formerCaches: Deferred<void> | undefined;
   #formerLeasesEndMs = 0;
@@ -87,6 +89,7 @@ export class SessionTable {
   stop(reason: Error): void {
     this.#timer?.cancel();
     this.#endFormerCaches();
+    this.#grace.resolve();
     for (const session of this.#sessions.values()) session.outlet?.close(reason);
   }
 
@@ -103,6 +106,11 @@ export class SessionTable {
   /** May a session of the former life still come back with what it holds? */
   inGrace(): boolean {
     return !this.#graceOver;
+  }
+
+  /** Resolves when none of them may any more; undefined where that is so already. */
+  get grace(): Promise<void> | undefined {
+    return this.#graceOver ? undefined : this.#grace.promise;
   }
 
   /**
@@ -242,6 +250,7 @@ export class SessionTable {
   #endGraceIfOver(): void {
     if (this.#graceOver || this.#awaited > 0) return;
     this.#graceOver = true;
+    this.#grace.resolve();
     this.#endFormerCaches();
     for (const listener of this.#graceListeners) listener();
   }

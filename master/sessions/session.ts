@@ -36,6 +36,11 @@ export class Session {
   readonly recalls = new Map<number, PendingRecall>();
   /** Keyed operations at work, so that one sent again on a new connection joins the first. */
   readonly keysAtWork = new Map<number, Promise<unknown>>();
+  /** Locks that the master knows it to hold, and requests that wait for one. */
+  locks = 0;
+  lockWaits = 0;
+  /** How many of both on which inode. */
+  readonly lockedInodes = new Map<InodeId, number>();
   /** Keyed operations completed since the store was last pruned. */
   completedSincePrune = 0;
   outlet: Outlet | undefined;

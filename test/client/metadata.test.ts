@@ -24,7 +24,8 @@ function recall(
   names = [] as Buffer[],
 ) {
   const nothing = { attributes: false, data: false, flush: false };
-  return { id: 1, inode, ...nothing, writeBack: false, changesWriteBack: false, ...what, names };
+  const rest = { writeBack: false, changesWriteBack: false, locks: false, lockGranted: 0 };
+  return { id: 1, inode, ...nothing, ...rest, ...what, names };
 }
 
 function fixture() {

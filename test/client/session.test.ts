@@ -217,7 +217,7 @@ async function isGone(inode: InodeId): Promise<boolean> {
 /** Says goodbye in the name of a session, behind its client's back. */
 async function endSession(session: number, secret: string): Promise<void> {
   const hello = { protocol: PROTOCOL_VERSION, cluster: '', session, secret, host: '', pid: 0 };
-  const nothing = { kind: 'library', handles: [], chunks: [] };
+  const nothing = { kind: 'library', handles: [], chunks: [], locks: [] };
   const events = { onReply: () => undefined, onEnd: () => undefined };
   const { stream } = await ControlStream.open(cluster.address, { ...hello, ...nothing }, events);
   await stream.close();

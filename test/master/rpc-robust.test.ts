@@ -80,6 +80,7 @@ test('another protocol version, another cluster: refused by a message that names
     kind: '',
     handles: [],
     chunks: [],
+    locks: [],
   };
   const older = SessionPeer.silent(fixture.master.address);
   older.send({ hello: { ...hello, protocol: 99 } });
@@ -98,7 +99,9 @@ test('operations before hello, a second hello, too many unanswered: the stream i
   rude.disconnect();
 
   const twice = await fixture.peer();
-  twice.send({ hello: { ...twice.welcome, protocol: 1, host: '', pid: 0, kind: '', chunks: [] } });
+  twice.send({
+    hello: { ...twice.welcome, protocol: 1, host: '', pid: 0, kind: '', chunks: [], locks: [] },
+  });
   expect(await refusal(twice)).toMatch(/second hello/);
 
   const greedy = await fixture.peer();

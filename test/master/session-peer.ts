@@ -29,6 +29,7 @@ const NO_HELLO: Hello = {
   kind: 'library',
   handles: [],
   chunks: [],
+  locks: [],
 };
 
 export class SessionPeer {
