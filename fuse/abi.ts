@@ -160,6 +160,16 @@ export const WRITE_IN = struct({
 
 export const WRITE_OUT = struct({ size: u32, pad: padding(4) });
 
+export const FILE_LOCK = struct({ start: opaque64, end: opaque64, type: u32, pid: u32 });
+export const LK_IN = struct({
+  fh: u64,
+  owner: opaque64,
+  lk: nested(FILE_LOCK),
+  lkFlags: u32,
+  pad: padding(4),
+});
+export const LK_OUT = struct({ lk: nested(FILE_LOCK) });
+
 export const STATFS_OUT = struct({
   blocks: u64,
   bfree: u64,

@@ -133,6 +133,8 @@ export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 /** `write_flags` of WRITE. */
 export const FUSE_WRITE_CACHE = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
+/** `lk_flags` of GETLK, SETLK and SETLKW: flock(2), not fcntl(2). */
+export const FUSE_LK_FLOCK = 1 << 0;
 /** `fsync_flags` of FSYNC. */
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 /** `flags` of FUSE_NOTIFY_INVAL_ENTRY: look the name up again, but keep the dentry. */
@@ -161,6 +163,9 @@ export const OpenFlag = {
   O_DIRECT: process.arch === 'arm64' ? 0o200000 : 0o40000,
   O_SYNC: 0o4010000,
 } as const;
+
+/** Types of locks (asm-generic/fcntl.h). */
+export const LockType = { F_RDLCK: 0, F_WRLCK: 1, F_UNLCK: 2 } as const;
 
 /** File types and bits of st_mode. */
 export const Mode = {

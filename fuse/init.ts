@@ -19,12 +19,14 @@ export type Negotiated = InitOut;
 const PAGE_BYTES = 4096;
 
 /**
- * Not wanted: FUSE_WRITEBACK_CACHE (the kernel would decide length and mtime), FUSE_POSIX_LOCKS
- * and FUSE_FLOCK_LOCKS (locks are the kernel's own), FUSE_AUTO_INVAL_DATA (recalls say when
- * pages are stale; a changed mtime would drop pages that our own writes filled).
+ * Not wanted: FUSE_WRITEBACK_CACHE (the kernel would decide length and mtime) and
+ * FUSE_AUTO_INVAL_DATA (recalls say when pages are stale; a changed mtime would drop pages that
+ * our own writes filled).
  */
 const WANTED =
   InitFlag.FUSE_ASYNC_READ |
+  InitFlag.FUSE_POSIX_LOCKS |
+  InitFlag.FUSE_FLOCK_LOCKS |
   InitFlag.FUSE_ATOMIC_O_TRUNC |
   InitFlag.FUSE_EXPORT_SUPPORT |
   InitFlag.FUSE_BIG_WRITES |

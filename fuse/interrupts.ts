@@ -3,15 +3,18 @@
  * One that kills it must end the call at once; one that has a handler (a timer, a child that
  * ended) would turn into EINTR for a program that never sees that from a local file system, so
  * the call goes on and is cut short only if it takes long, as it does when the master is away.
+ * A wait for a lock is what such programs do interrupt, everywhere.
  */
 import fs from 'node:fs';
 import { MOUNT_INTERRUPT_GRACE_MS } from '../common/limits.js';
+import { Opcode } from './constants.js';
 import type { KernelRequest } from './request.js';
 
 /** SIGKILL in the masks of /proc/PID/status; the kernel turns every deadly signal into it. */
 const SIGKILL_MASK = 0x100n;
 
 export function interruptLater(request: KernelRequest): void {
+  if (request.opcode === Opcode.FUSE_SETLKW) return request.abort();
   const timer = setTimeout(() => request.abort(), MOUNT_INTERRUPT_GRACE_MS);
   timer.unref();
   isDying(request.pid, (dying) => {

@@ -1,13 +1,14 @@
 /** What the handlers of one mount share. */
 import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
-import type { Inodes } from '../client/types.js';
+import type { FileLocking, Inodes } from '../client/types.js';
 import type { Changes } from './changes.js';
 import type { Handles } from './handles.js';
 import type { KernelNodes } from './nodes.js';
 
 export interface MountState {
   readonly inodes: Inodes;
+  readonly fileLocks: FileLocking;
   readonly nodes: KernelNodes;
   readonly changes: Changes;
   readonly handles: Handles;

@@ -15,6 +15,9 @@ export class KernelNodes {
   /** Inodes known to have no `security.capability`, for which the kernel asks at each write. */
   readonly #withoutCapability = new LRUCache<InodeId, true>({ max: MOUNT_NODES_REMEMBERED_MAX });
 
+  /** Files on which a program has locked something. */
+  readonly #locked = new LRUCache<InodeId, true>({ max: MOUNT_NODES_REMEMBERED_MAX });
+
   /** Directories of which the kernel was told names, present or absent. */
   readonly #withNames = new LRUCache<InodeId, true>({
     max: MOUNT_NODES_REMEMBERED_MAX,
@@ -80,6 +83,14 @@ export class KernelNodes {
   /** Has the data of `inode` been recalled since it was last opened here? */
   knowsPages(inode: InodeId): boolean {
     return this.#pages.has(inode);
+  }
+
+  noteLocked(inode: InodeId): void {
+    this.#locked.set(inode, true);
+  }
+
+  wasLocked(inode: InodeId): boolean {
+    return this.#locked.has(inode);
   }
 
   hasNoCapability(inode: InodeId): boolean {

@@ -1,6 +1,6 @@
 /** The parts of a kernel mount put together, over one descriptor and one client. */
 import type { Logger } from '../common/log.js';
-import type { Inodes, Invalidation } from '../client/types.js';
+import type { FileLocking, Inodes, Invalidation } from '../client/types.js';
 import { Changes } from './changes.js';
 import { FuseDevice, type FuseDescriptors } from './device.js';
 import { Handles } from './handles.js';
@@ -22,6 +22,12 @@ export interface KernelMountOptions extends FuseDescriptors {
   replaces?: boolean;
   /** Called before the kernel gets the reply to INIT. */
   onNegotiated?: (agreed: Negotiated) => void;
+}
+
+/** What a mount serves. */
+export interface Served {
+  readonly inodes: Inodes;
+  readonly locks: FileLocking;
 }
 
 /** Where the kernel cannot be told that all names of a directory are stale. */
@@ -68,8 +74,8 @@ export class KernelMount {
   }
 
   /** Serves requests. Resolves when the file system has been unmounted. */
-  async serve(inodes: Inodes): Promise<void> {
-    const session = this.#newSession(inodes);
+  async serve(served: Served): Promise<void> {
+    const session = this.#newSession(served);
     this.#session = session;
     // Before the first read: a request that this worker has read must not come twice.
     if (this.#options.replaces) this.#device.notifyNow(resend());
@@ -77,10 +83,11 @@ export class KernelMount {
     session.abortAll();
   }
 
-  #newSession(inodes: Inodes): Session {
+  #newSession({ inodes, locks: fileLocks }: Served): Session {
     const nodes = this.#nodes;
     const mount: MountState = {
       inodes,
+      fileLocks,
       nodes,
       changes: this.#changes,
       handles: new Handles(inodes, this.#changes),

@@ -72,23 +72,22 @@ export interface SupervisedMount {
 export async function mountAndSupervise(options: MountOptions): Promise<SupervisedMount> {
   const mountpoint = checkMountpoint(options.mountpoint);
   const fd = fs.openSync(FUSE_DEVICE, 'r+');
-  let journalFd: number | undefined;
+  const journals: number[] = [];
   try {
-    journalFd = openJournal();
-    const supervisor = new Supervisor(options, mountpoint, fd, journalFd);
+    for (const name of ['writes', 'locks']) journals.push(openJournal(name));
+    const supervisor = new Supervisor(options, mountpoint, fd, journals);
     await supervisor.start();
     return supervisor;
   } catch (error) {
-    fs.closeSync(fd);
-    if (journalFd !== undefined) fs.closeSync(journalFd);
+    for (const opened of [fd, ...journals]) fs.closeSync(opened);
     throw error;
   }
 }
 
 /** A file in memory that lives as long as somebody has it open. */
-function openJournal(): number {
+function openJournal(name: string): number {
   const directory = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
-  const file = path.join(directory, `cairn-journal-${process.pid}-${Date.now()}`);
+  const file = path.join(directory, `cairn-${name}-${process.pid}-${Date.now()}`);
   const fd = fs.openSync(file, 'wx+', 0o600);
   fs.unlinkSync(file);
   return fd;
@@ -119,7 +118,8 @@ class Supervisor implements SupervisedMount {
   readonly #done = deferred<void>();
   readonly #options: MountOptions;
   readonly #fd: number;
-  readonly #journalFd: number;
+  /** Of writes and of locks. */
+  readonly #journals: readonly number[];
   readonly #log: Logger;
   #worker: Worker | undefined;
   #session: SessionName | undefined;
@@ -134,11 +134,11 @@ class Supervisor implements SupervisedMount {
     options: MountOptions,
     readonly mountpoint: string,
     fd: number,
-    journalFd: number,
+    journals: readonly number[],
   ) {
     this.#options = options;
     this.#fd = fd;
-    this.#journalFd = journalFd;
+    this.#journals = journals;
     this.#log = options.log;
     this.done = this.#done.promise;
   }
@@ -222,8 +222,9 @@ class Supervisor implements SupervisedMount {
   }
 
   #fork(replaces: boolean): Worker {
+    const [writes, locks] = this.#journals;
     const child = fork(this.#options.workerFile ?? workerFile(), [], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', this.#fd, this.#journalFd, this.#fd],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', this.#fd, writes, this.#fd, locks],
       execArgv: [`--max-old-space-size=${HEAP_MIB_MAX}`],
       env: { ...process.env, UV_THREADPOOL_SIZE: String(MOUNT_THREADS) },
     });
@@ -316,8 +317,7 @@ class Supervisor implements SupervisedMount {
   #finish(): void {
     if (!this.#attached) return;
     this.#attached = false;
-    fs.closeSync(this.#fd);
-    fs.closeSync(this.#journalFd);
+    for (const fd of [this.#fd, ...this.#journals]) fs.closeSync(fd);
     this.#log.info({ mountpoint: this.mountpoint }, 'unmounted');
     this.#done.resolve();
   }

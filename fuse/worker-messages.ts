@@ -6,6 +6,7 @@ export const FUSE_FD = 4;
 export const JOURNAL_FD = 5;
 /** The same open file as FUSE_FD, which its reader may close. */
 export const FUSE_POLL_FD = 6;
+export const LOCK_JOURNAL_FD = 7;
 
 /** Which session at the master the mount is; a replaced worker resumes it. */
 export interface SessionName {

@@ -7,6 +7,7 @@
  * on /dev/fuse (device.ts), libuv waits for their threads, and so for ever.
  */
 import { openClient, type Client } from '../client/client.js';
+import { FileLockJournal } from '../client/lock-journal.js';
 import { FileWriteJournal } from '../client/write-journal.js';
 import { toFsError } from '../common/errors.js';
 import { createLogger, type Logger, type LogLevel } from '../common/log.js';
@@ -15,6 +16,7 @@ import {
   FUSE_FD,
   FUSE_POLL_FD,
   JOURNAL_FD,
+  LOCK_JOURNAL_FD,
   type FromWorker,
   type ToWorker,
   type WorkerStart,
@@ -90,6 +92,7 @@ class MountWorker {
         kind: 'mount',
         log: this.#log,
         journal: new FileWriteJournal(JOURNAL_FD, start.journalBytes),
+        lockJournal: new FileLockJournal(LOCK_JOURNAL_FD),
         cluster,
         timeoutMs,
         nodeDeadMs,
@@ -122,7 +125,7 @@ class MountWorker {
       known = client.session.id;
       tell({ type: 'session', session: sessionOf(client) });
     }, SESSION_CHECK_MS);
-    await this.#mount.serve(client.inodes);
+    await this.#mount.serve(client);
     clearInterval(sessionCheck);
     this.#log.info('unmounted');
     await this.#leave();

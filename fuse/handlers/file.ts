@@ -1,5 +1,6 @@
 /** Requests about open files: unpack, call, pack. */
 import { FsError, toFsError } from '../../common/errors.js';
+import { handleId } from '../../common/ids.js';
 import { FILE_BYTES_MAX } from '../../common/limits.js';
 import { interruptible } from '../../client/interrupt.js';
 import type { OpenFile } from '../../client/types.js';
@@ -102,8 +103,17 @@ function opened(mount: MountState, request: KernelRequest, file: OpenFile, flags
   else if (mount.nodes.mayKeepPages(file.inode, file.opened.dataVersion)) {
     openFlags |= FOPEN.KEEP_CACHE;
   }
-  if ((flags & OpenFlag.O_ACCMODE) === OpenFlag.O_RDONLY) openFlags |= FOPEN.NOFLUSH;
+  if (!mayNeedFlush(mount, file, flags)) openFlags |= FOPEN.NOFLUSH;
   return { fh: request.unique, openFlags };
+}
+
+/**
+ * FLUSH tells of each close(2), at the price of a request: after writing, and where the process
+ * may have fcntl locks on the file, which the first close ends.
+ */
+function mayNeedFlush(mount: MountState, file: OpenFile, flags: number): boolean {
+  if ((flags & OpenFlag.O_ACCMODE) !== OpenFlag.O_RDONLY) return true;
+  return !file.isOnly || mount.nodes.wasLocked(file.inode);
 }
 
 type ReadIn = ReturnType<(typeof READ_IN)['decode']>;
@@ -167,14 +177,26 @@ async function isThere(
   return there.equals(data);
 }
 
-/** close(2) of one descriptor. What it could not write, it says here. */
+/** close(2) of one descriptor, which ends its process's fcntl locks of the file. */
 export async function flush(
   mount: MountState,
   request: KernelRequest,
-  args: { fh: number },
+  args: { fh: number; lockOwner: bigint },
 ): Promise<void> {
   const handle = mount.handles.file(args.fh);
-  if (!handle) return;
+  try {
+    if (handle) await flushWritten(mount, request, handle);
+  } finally {
+    await mount.fileLocks.closed(request.nodeid, String(args.lockOwner));
+  }
+}
+
+/** What it could not write, it says here. */
+async function flushWritten(
+  mount: MountState,
+  request: KernelRequest,
+  handle: FileHandle,
+): Promise<void> {
   await handle.file.flush(request.signal);
   if (!handle.written) return;
   handle.written = false;
@@ -194,9 +216,9 @@ export async function release(
   args: { fh: number },
 ): Promise<void> {
   const file = mount.handles.takeFile(args.fh);
-  if (!file) return;
   try {
-    await file.close();
+    await mount.fileLocks.released(request.nodeid, handleId(args.fh));
+    await file?.close();
   } catch (error) {
     // After close(2) has returned there is nobody left to tell.
     mount.log.error({ err: error, inode: request.nodeid }, 'closing a file failed');

@@ -29,6 +29,7 @@ export function fileOf(inode: number, verbs: Partial<OpenFile> = {}): OpenFile {
   return {
     inode: inodeId(inode),
     cacheable: true,
+    isOnly: true,
     opened: attributesOf(inode),
     flush: async () => undefined,
     close: async () => undefined,

@@ -22,7 +22,8 @@ describe('negotiation', () => {
     expect(agreed.timeGran).toBe(1);
     expect(agreed.flags & InitFlag.FUSE_DO_READDIRPLUS).toBeTruthy();
     expect(agreed.flags & InitFlag.FUSE_WRITEBACK_CACHE).toBe(0);
-    expect(agreed.flags & InitFlag.FUSE_POSIX_LOCKS).toBe(0);
+    expect(agreed.flags & InitFlag.FUSE_POSIX_LOCKS).toBeTruthy();
+    expect(agreed.flags & InitFlag.FUSE_FLOCK_LOCKS).toBeTruthy();
     expect(agreed.flags2 & InitFlag2.FUSE_HAS_RESEND).toBeTruthy();
   });
 

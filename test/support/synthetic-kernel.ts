@@ -3,7 +3,7 @@
  * the session runs without /dev/fuse.
  */
 import type { Struct, StructValue } from '../../common/struct.js';
-import type { Inodes } from '../../client/types.js';
+import type { FileLocking, Inodes } from '../../client/types.js';
 import { inodeId } from '../../common/ids.js';
 import { silentLogger } from '../../common/log.js';
 import { IN_HEADER, INIT_IN, INIT_OUT, OUT_HEADER } from '../../fuse/abi.js';
@@ -46,6 +46,9 @@ export const KERNEL_OFFER = {
 export const zeroTerminated = (name: string | Buffer): Buffer =>
   Buffer.concat([Buffer.from(name as string), Buffer.alloc(1)]);
 
+/** Of programs that lock nothing. */
+const NO_LOCKS: Partial<FileLocking> = { closed: () => undefined, released: () => undefined };
+
 export class SyntheticKernel {
   readonly replies: KernelReply[] = [];
   readonly interrupted: KernelRequest[] = [];
@@ -56,11 +59,12 @@ export class SyntheticKernel {
   #unique = 0n;
 
   /** Only the verbs that the test needs; any other is a TypeError, so an EIO. */
-  constructor(verbs: Partial<Inodes>) {
+  constructor(verbs: Partial<Inodes>, locks: Partial<FileLocking> = {}) {
     const inodes = { cacheMs: () => 5_250, openFile: () => undefined, ...verbs } as Inodes;
     const changes = new Changes();
     this.mount = {
       inodes,
+      fileLocks: { ...NO_LOCKS, ...locks } as FileLocking,
       changes,
       nodes: new KernelNodes(),
       handles: new Handles(inodes, changes),
@@ -78,8 +82,8 @@ export class SyntheticKernel {
   }
 
   /** As far as a mounted file system is when the first program uses it. */
-  static negotiated(verbs: Partial<Inodes>): SyntheticKernel {
-    const kernel = new SyntheticKernel(verbs);
+  static negotiated(verbs: Partial<Inodes>, locks: Partial<FileLocking> = {}): SyntheticKernel {
+    const kernel = new SyntheticKernel(verbs, locks);
     kernel.init();
     return kernel;
   }
