@@ -8,6 +8,7 @@ import {
   type FsckEvent,
   type FsckRequest,
   type InodeReport,
+  type LockList,
   type NodeStatus,
 } from '../proto/control/generated/admin.js';
 import { fromStatus, isPeerRefusal } from '../proto/control/status.js';
@@ -47,6 +48,13 @@ export class Admin {
   inspect(inode: number): Promise<InodeReport> {
     return this.#unary((done) =>
       this.#client.inspect({ inode }, new Metadata(), this.#deadline(), done),
+    );
+  }
+
+  /** Of this inode; of 0, all. */
+  listLocks(inode: number): Promise<LockList> {
+    return this.#unary((done) =>
+      this.#client.listLocks({ inode }, new Metadata(), this.#deadline(), done),
     );
   }
 

@@ -12,6 +12,7 @@ import { infoCommand } from './commands/info.js';
 import { masterCommand } from './commands/master.js';
 import { miniCommand } from './commands/mini.js';
 import { mountCommand } from './commands/mount.js';
+import { locksCommand } from './commands/locks.js';
 import { nodesCommand } from './commands/nodes.js';
 import { statusCommand } from './commands/status.js';
 import { umountCommand } from './commands/umount.js';
@@ -50,6 +51,7 @@ async function run(argv: string[]): Promise<void> {
     .command(fsCommand(settings))
     .command(statusCommand(settings))
     .command(nodesCommand(settings))
+    .command(locksCommand(settings))
     .command(infoCommand(settings))
     .command(fsckCommand(settings))
     .demandCommand(1, 'a command is missing')

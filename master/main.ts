@@ -22,6 +22,7 @@ import { adminService } from './rpc/admin.js';
 import { clusterService } from './rpc/cluster.js';
 import { Dispatcher } from './rpc/dispatcher.js';
 import { openFrontDoor, type FrontDoor } from './rpc/front-door.js';
+import { nameOf, reportLocks } from './rpc/lock-report.js';
 import { LockVerbs } from './rpc/lock-verbs.js';
 import { namespaceService } from './rpc/namespace.js';
 import { Coherence } from './sessions/coherence.js';
@@ -220,7 +221,7 @@ function addAdmin(
   { clock, log }: FullOptions,
   commit: GroupCommit,
   facts: ClusterFacts,
-  { cluster, sessions, opens }: Parts,
+  { cluster, sessions, opens, locks, delegations }: Parts,
   databasePath: string,
 ): void {
   const admin = adminService({
@@ -233,10 +234,8 @@ function addAdmin(
     replication: facts.replication,
     databaseBytes: () => statSync(databasePath).size,
     sessionCount: () => sessions.size,
-    openedBy: (inode) =>
-      [...(opens.file(inode)?.keys() ?? [])].map(({ id, row }) => {
-        return `${row.kind} ${row.host}:${row.pid} (session ${id})`;
-      }),
+    openedBy: (inode) => [...(opens.file(inode)?.keys() ?? [])].map(nameOf),
+    locks: (inode) => reportLocks({ locks, delegations, sessions, clock }, inode),
   });
   server.addService(AdminService, admin);
 }

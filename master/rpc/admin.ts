@@ -1,5 +1,5 @@
 /**
- * The Admin service, for people: status, nodes, one inode, fsck. Errors are gRPC statuses with
+ * The Admin service, for people: status, nodes, one inode, locks, fsck. Errors are gRPC statuses with
  * the errno in the trailer.
  */
 import type { sendUnaryData, ServerWritableStream } from '@grpc/grpc-js';
@@ -15,6 +15,7 @@ import type {
   FsckEvent,
   FsckRequest,
   InodeReport,
+  LockList,
   NodeStatus,
 } from '../../proto/control/generated/admin.js';
 import { toStatus } from '../../proto/control/status.js';
@@ -40,6 +41,8 @@ export interface AdminServiceDependencies {
   readonly sessionCount: () => number;
   /** What people call the sessions that have the inode open. */
   readonly openedBy: (inode: InodeId) => string[];
+  /** Locks on the inode; on all of them for 0. */
+  readonly locks: (inode: number) => Promise<LockList>;
 }
 
 /** The implementation of `Admin` for the gRPC server. */
@@ -49,6 +52,12 @@ export function adminService(dependencies: AdminServiceDependencies): AdminServe
     status: (_call, callback) => answer(callback, () => desk.status()),
     listNodes: (_call, callback) => answer(callback, () => ({ nodes: desk.nodes() })),
     inspect: (call, callback) => answer(callback, () => desk.inspect(inodeId(call.request.inode))),
+    listLocks: (call, callback) => {
+      dependencies.locks(call.request.inode).then(
+        (list) => callback(null, list),
+        (error: unknown) => callback(toStatus(error)),
+      );
+    },
     fsck: (call) => {
       desk.fsck(call).catch((error: unknown) => {
         dependencies.log.warn({ err: error }, 'fsck ended early');

@@ -50,6 +50,14 @@ export class LockDelegations {
     return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined);
   }
 
+  /** Resolves when the master knows of all locks that the session holds now. */
+  handIn(session: Session): Promise<void> {
+    for (const { recall, done } of session.recalls.values()) {
+      if (recall.inode === 0 && recall.locks) return done.promise;
+    }
+    return this.#dependencies.recalls.issue(session, 0 as InodeId, { locks: true });
+  }
+
   /** The session has handed its locks over. */
   handedOver(session: Session, inode: InodeId): void {
     const holder = this.#dependencies.opens.holder(inode, session);

@@ -50,6 +50,7 @@ beforeEach(async () => {
     replication: 2,
     databaseBytes: () => 4096,
     sessionCount: () => 5,
+    locks: async () => ({ locks: [], silent: [] }),
     openedBy: (inode) => (open.has(inode) ? ['mount here:1'] : []),
   });
   server.addService(AdminService, service);
