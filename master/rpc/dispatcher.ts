@@ -101,10 +101,6 @@ export class Dispatcher {
     if (verb.$case === 'readLayout' && verb.value.forAppend) {
       await this.#turnToAppend(session, verb.value.inode as InodeId);
     }
-    // Begun now, so that it is under way beside other recalls; waited for before the answer.
-    if (verb.$case === 'open') {
-      void this.#dependencies.delegations.recallOthers(session, verb.value.inode as InodeId);
-    }
     for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
       const attempt = this.#newAttempt(session);
       const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);

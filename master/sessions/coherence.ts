@@ -165,13 +165,19 @@ export class Coherence {
 
   #revoke(session: Session, holder: Holder, inode: InodeId): Promise<void> {
     if (holder.revoking) return holder.revoking;
-    const news = { flush: true, changesWriteBack: true, writeBack: false };
+    // With the locks that it decides about: the cause is most often an open, which needs both.
+    const locks = holder.locks && !holder.locksRevoking;
+    const news = { flush: true, changesWriteBack: true, writeBack: false, locks };
     const revoking = this.#recalls.issue(session, inode, news).then(() => {
       holder.writeBack = false;
       holder.revoking = undefined;
       holder.revokedMs = this.#clock.monotonicMs();
+      if (!locks) return;
+      holder.locks = false;
+      holder.locksRevoking = undefined;
     });
     holder.revoking = revoking;
+    if (locks) holder.locksRevoking = revoking;
     return revoking;
   }
 }
