@@ -264,6 +264,7 @@ export class LockClient implements FileLocking {
       if (this.#mayDecide(inode)) return this.#mirrors.conflict(inode, request);
       const value = { inode, lock: lockToMessage(request) };
       const outcome = await this.#call({ $case: 'getLock', value });
+      this.#granted(inode, outcome.granted);
       if (!outcome.yours) return outcome.conflict && heldLockFrom(outcome.conflict);
       this.#own.add(inode);
     }

@@ -25,7 +25,7 @@ export interface LockVerbsDependencies {
   readonly sessions: Pick<SessionTable, 'get'>;
 }
 
-const YOURS = lockOutcome({ yours: true });
+const YOURS = { yours: true };
 
 export class LockVerbs {
   readonly #locks: Locks;
@@ -47,7 +47,7 @@ export class LockVerbs {
       case 'cancelLock': {
         const inode = value.inode as InodeId;
         const queued = this.#locks.cancel(session, inode, value.waitId);
-        return this.#answer(session, inode, lockOutcome({ queued }));
+        return { $case: 'lockOutcome', value: this.#outcome(session, inode, { queued }) };
       }
       case 'declareLocks': {
         const inode = value.inode as InodeId;
@@ -72,18 +72,18 @@ export class LockVerbs {
       for (let before; (before = this.#delegations.unsettled(session, inode));) await before;
     }
     if (session.ended) throw new FsError('ECONNRESET', { message: 'the session ended' });
-    if (this.#delegations.has(session, inode)) return YOURS;
+    if (this.#delegations.has(session, inode)) return this.#outcome(session, inode, YOURS);
     const isDone = this.#locks.set(session, inode, request, wait ? waitId : undefined);
-    const granted = this.#locks.unheardGrants(session, inode);
-    if (!isDone) return lockOutcome({ queued: true, granted });
-    return lockOutcome({ delegated: this.#delegations.grant(session, inode), granted });
+    if (!isDone) return this.#outcome(session, inode, { queued: true });
+    const delegated = this.#delegations.grant(session, inode);
+    return this.#outcome(session, inode, { delegated });
   }
 
   async #get(session: Session, { inode: id, lock }: ValueOf<'getLock'>): Promise<LockOutcome> {
     const inode = id as InodeId;
     const request: LockRequest = lockFromMessage(lock);
     for (let before; (before = this.#delegations.unsettled(session, inode));) await before;
-    if (this.#delegations.has(session, inode)) return YOURS;
+    if (this.#delegations.has(session, inode)) return this.#outcome(session, inode, YOURS);
     const found = this.#locks.conflict(session, inode, request);
     if (!found) return lockOutcome({});
     const host = this.#sessions.get(sessionOfOwner(found.owner))?.row.host;
@@ -93,8 +93,7 @@ export class LockVerbs {
     return lockOutcome({ conflict });
   }
 
-  #answer(session: Session, inode: InodeId, outcome: LockOutcome): Answer {
-    const granted = this.#locks.unheardGrants(session, inode);
-    return { $case: 'lockOutcome', value: { ...outcome, granted } };
+  #outcome(session: Session, inode: InodeId, fields: Partial<LockOutcome>): LockOutcome {
+    return lockOutcome({ ...fields, granted: this.#locks.unheardGrants(session, inode) });
   }
 }

@@ -168,7 +168,7 @@ export class Coherence {
     // With the locks that it decides about: the cause is most often an open, which needs both.
     const locks = holder.locks && !holder.locksRevoking;
     const news = { flush: true, changesWriteBack: true, writeBack: false, locks };
-    const revoking = this.#recalls.issue(session, inode, news).then(() => {
+    const revoking = this.#recalls.issue(session, inode, news, () => {
       holder.writeBack = false;
       holder.revoking = undefined;
       holder.revokedMs = this.#clock.monotonicMs();
@@ -176,6 +176,7 @@ export class Coherence {
       holder.locks = false;
       holder.locksRevoking = undefined;
     });
+    if (session.ended) return revoking;
     holder.revoking = revoking;
     if (locks) holder.locksRevoking = revoking;
     return revoking;

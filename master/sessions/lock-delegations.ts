@@ -115,12 +115,12 @@ export class LockDelegations {
   }
 
   #recall(session: Session, holder: Holder, inode: InodeId): Promise<void> {
-    holder.locksRevoking ??= this.#dependencies.recalls
-      .issue(session, inode, { locks: true })
-      .then(() => {
-        holder.locks = false;
-        holder.locksRevoking = undefined;
-      });
-    return holder.locksRevoking;
+    if (holder.locksRevoking) return holder.locksRevoking;
+    const revoking = this.#dependencies.recalls.issue(session, inode, { locks: true }, () => {
+      holder.locks = false;
+      holder.locksRevoking = undefined;
+    });
+    if (!session.ended) holder.locksRevoking = revoking;
+    return revoking;
   }
 }

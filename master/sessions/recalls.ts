@@ -32,11 +32,18 @@ export class Recalls {
     this.#clock = clock;
   }
 
-  /** Resolves when the session has acted on it, or is gone. Never rejects. */
-  issue(session: Session, inode: InodeId, body: RecallBody): Promise<void> {
-    if (session.ended) return Promise.resolve();
+  /**
+   * Resolves when the session has acted on it, or is gone. Never rejects. `onDone` is called at
+   * that moment: what the session sends with its acknowledgement finds it done.
+   */
+  issue(session: Session, inode: InodeId, body: RecallBody, onDone?: () => void): Promise<void> {
+    if (session.ended) {
+      onDone?.();
+      return Promise.resolve();
+    }
     const recall: Recall = { id: this.#nextId++, inode, names: [], ...NOTHING, ...body };
-    const pending = { recall, sinceMs: this.#clock.monotonicMs(), done: deferred<void>() };
+    const sinceMs = this.#clock.monotonicMs();
+    const pending = { recall, sinceMs, done: deferred<void>(), onDone };
     session.recalls.set(recall.id, pending);
     const ofInode = this.#pending.get(inode);
     if (ofInode) ofInode.set(pending, session);
@@ -91,6 +98,7 @@ export class Recalls {
     const ofInode = this.#pending.get(inode);
     ofInode?.delete(pending);
     if (ofInode?.size === 0) this.#pending.delete(inode);
+    pending.onDone?.();
     pending.done.resolve();
   }
 }

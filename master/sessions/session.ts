@@ -16,6 +16,8 @@ export interface PendingRecall {
   readonly recall: Recall;
   readonly sinceMs: number;
   readonly done: Deferred<void>;
+  /** Called when it is done, before anything else that the client sends is looked at. */
+  readonly onDone: (() => void) | undefined;
 }
 
 /** The session's connection, while there is one. */

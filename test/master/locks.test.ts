@@ -97,6 +97,27 @@ describe('who decides', () => {
     expect(await setLock(a, inode, 'write')).toBe('delegated');
   });
 
+  test('what comes in one frame with the acknowledgement finds the delegation gone', async () => {
+    await using fixture = await MasterFixture.create();
+    const [a, b] = [await fixture.peer(), await fixture.peer()];
+    const made = await b.ask('create', createRequest('f'), 'opened');
+    const inode = made.attributes?.inode ?? 0;
+    await b.call('release', { inode, handle: 1 });
+    await a.ask('open', openRequest(inode), 'opened');
+    expect(await setLock(a, inode, 'read', { owner: 2 })).toBe('delegated');
+    a.autoAcknowledge = false;
+    const opening = b.ask('open', openRequest(inode), 'opened');
+    await expect.poll(() => a.recalls.some(({ locks }) => locks)).toBe(true);
+    const asked = { inode, lock: lockOf('write'), wait: false, waitId: 0 };
+    const operations = [a.operation('setLock', asked)];
+    const answering = a.answers(operations);
+    a.send({ recallsDone: a.recalls.map(({ id }) => id), operations });
+    const [result] = await answering;
+    expect(result?.value?.value).toMatchObject({ yours: false, delegated: false });
+    await opening;
+    expect(await setLock(b, inode, 'read')).toBe(EAGAIN);
+  });
+
   test('who hands over by itself may wait, and decides again when nobody does', async () => {
     await using fixture = await MasterFixture.create();
     const a = await fixture.peer();

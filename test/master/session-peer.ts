@@ -94,12 +94,18 @@ export class SessionPeer {
 
   /** Sends operations in one frame; the results come in the order of the operations. */
   batch(operations: Operation[]): Promise<Result[]> {
+    const results = this.answers(operations);
+    this.send({ operations });
+    return results;
+  }
+
+  /** The results of operations that are about to be sent. */
+  answers(operations: readonly Operation[]): Promise<Result[]> {
     const results = operations.map(({ id }) => {
       const result = deferred<Result>();
       this.#pending.set(id, result);
       return result.promise;
     });
-    this.send({ operations });
     return Promise.all(results);
   }
 

@@ -1,10 +1,12 @@
 /** Locks of real programs on two and three mounts of one cluster. */
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Admin } from '../../cli/admin-client.js';
 import type { LockList } from '../../proto/control/generated/admin.js';
 import { Locker } from '../support/locker.js';
 import { ProcessCluster } from '../support/process-cluster.js';
-import { shell } from '../support/run.js';
+import { runAny, shell } from '../support/run.js';
+import { temporaryDirectory } from '../support/temporary.js';
 import { waitFor } from '../support/wait.js';
 
 let cluster: ProcessCluster;
@@ -178,6 +180,66 @@ describe('waiting', () => {
     expect(await second).toBe('ok');
   });
 });
+
+/** Locks, looks whether anybody else is there, unlocks or closes: for a while, on each mount. */
+const RIVALS = `
+import errno, fcntl, os, random, struct, sys, time
+marker, seed, kind, *paths = sys.argv[1:]
+def request(type): return struct.pack('hhqqi4x', type, 0, 100, 1, 0)
+def lock(fd, type, wait):
+    if kind == 'flock':
+        types = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX, fcntl.F_UNLCK: fcntl.LOCK_UN}
+        fcntl.flock(fd, types[type] | (0 if wait else fcntl.LOCK_NB))
+    else:
+        fcntl.fcntl(fd, fcntl.F_SETLKW if wait else fcntl.F_SETLK, request(type))
+def rival(number, path):
+    choose = random.Random(f'{seed} {number}')
+    end = time.time() + 3
+    entered = 0
+    while time.time() < end:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        for _ in range(choose.randint(1, 4)):
+            try:
+                if choose.random() < 0.3: lock(fd, fcntl.F_RDLCK, False)
+                lock(fd, fcntl.F_WRLCK, choose.random() < 0.5)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EDEADLK): raise
+                lock(fd, fcntl.F_UNLCK, False)
+                continue
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            entered += 1
+            os.unlink(marker)
+            if choose.random() < 0.3: break
+            lock(fd, fcntl.F_UNLCK, False)
+        os.close(fd)
+        if choose.random() < 0.2: time.sleep(choose.random() / 200)
+    return entered
+children = {}
+for number, path in enumerate(paths):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try: code = 0 if rival(number, path) > 10 else 2
+        finally: os._exit(code)
+    children[child] = number
+codes = {}
+while children:
+    child, status = os.wait()
+    codes[children.pop(child)] = status
+sys.exit(any(codes.values()))
+`;
+
+test.each(['fcntl', 'flock'])(
+  '%s: never two at once, while the file is opened and closed again and again',
+  async (kind) => {
+    await using folder = await temporaryDirectory();
+    const seed = String(Date.now());
+    const paths = [path(0), path(1), path(0), path(1)];
+    const marker = join(folder.path, 'marker');
+    const { code, stderr } = await runAny('python3', ['-c', RIVALS, marker, seed, kind, ...paths]);
+    expect({ seed, code, stderr }).toEqual({ seed, code: 0, stderr: '' });
+  },
+);
 
 test('flock(1) on two mounts: one critical section at a time', { timeout: 120_000 }, async () => {
   const counter = (mount: number) =>
