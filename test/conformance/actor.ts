@@ -90,9 +90,12 @@ export interface SystemActor extends Actor {
   nextEntry(directory: number): Promise<readonly [name: string, position: string] | null>;
   seekDirectory(directory: number, position: string): Promise<void>;
   setXattr(path: string, name: string, value: string, flags?: XattrFlags): Promise<void>;
-  getXattr(path: string, name: string): Promise<string>;
-  listXattrs(path: string): Promise<string[]>;
+  /** `size`: bytes that there is room for. */
+  getXattr(path: string, name: string, size?: number): Promise<string>;
+  listXattrs(path: string, size?: number): Promise<string[]>;
   removeXattr(path: string, name: string): Promise<void>;
+  /** Starts a program that runs until the behaviour ends. */
+  spawn(program: string, args?: readonly string[]): Promise<void>;
   /** What a program prints. */
   run(program: string, args?: readonly string[]): Promise<string>;
 }

@@ -3,12 +3,16 @@
  * what they do, and the errno where they refuse, must be the same.
  */
 import { afterAll, describe, test } from 'vitest';
+import { directories } from './behaviours/directories.js';
 import { entries } from './behaviours/entries.js';
 import { names } from './behaviours/names.js';
+import { opening } from './behaviours/opening.js';
 import { ownership } from './behaviours/ownership.js';
+import { times } from './behaviours/times.js';
+import { xattrs } from './behaviours/xattrs.js';
 import { Subjects, SYSTEM_SUBJECTS } from './subjects.js';
 
-const TOPICS = { names, entries, ownership };
+const TOPICS = { names, entries, ownership, opening, times, directories, xattrs };
 
 const subjects = new Subjects();
 afterAll(() => subjects[Symbol.asyncDispose]());

@@ -105,9 +105,10 @@ function actorOf(process: ActorProcess, identity: Identity | undefined): SystemA
     nextEntry: (stream) => call('nextEntry', { stream }),
     seekDirectory: (stream, position) => call('seekDirectory', { stream, position }),
     setXattr: (path, name, value, flags) => call('setXattr', { path, name, value, flags }),
-    getXattr: (path, name) => call('getXattr', { path, name }),
-    listXattrs: (path) => call('listXattrs', { path }),
+    getXattr: (path, name, size) => call('getXattr', { path, name, size }),
+    listXattrs: (path, size) => call('listXattrs', { path, size }),
     removeXattr: (path, name) => call('removeXattr', { path, name }),
+    spawn: (program, args) => call('spawn', { program, arguments: args }),
     run: (program, args) => call('run', { program, arguments: args }),
   };
 }
