@@ -48,6 +48,7 @@ export interface FileHandleParts {
   /** Undefined for a directory. */
   readonly file: OpenFile | undefined;
   readonly append: boolean;
+  readonly write: boolean;
 }
 
 export class FileHandle extends EventEmitter implements AsyncDisposable {
@@ -170,7 +171,7 @@ export class FileHandle extends EventEmitter implements AsyncDisposable {
 
   async truncate(length: number | null = 0): Promise<void> {
     await this.#call('ftruncate', async () => {
-      if (!this.#parts.file) throw new FsError('EINVAL');
+      if (!this.#parts.file || !this.#parts.write) throw new FsError('EINVAL');
       await this.#change({ size: Math.max(0, length ?? 0) });
     });
   }

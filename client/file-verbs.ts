@@ -27,7 +27,7 @@ export async function open(
   mode: unknown,
 ): Promise<FileHandle> {
   const parsed = parseFlags(flags);
-  const permissions = modeOf(mode, 0o666) & ~context.umask;
+  const permissions = modeOf(mode, 0o666);
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await openOnce(context, path, parsed, permissions);
@@ -45,7 +45,7 @@ async function openOnce(
   flags: ParsedFlags,
   permissions: number,
 ): Promise<FileHandle> {
-  const { inodes, walker, caller } = context;
+  const { inodes, walker, caller, umask } = context;
   const follow = !flags.noFollow && !(flags.create && flags.exclusive);
   const place = await walker.locate(path, follow);
   const { attributes, name, parent } = place;
@@ -56,7 +56,7 @@ async function openOnce(
   if (!flags.create) throw new FsError('ENOENT');
   if (!name || path[path.length - 1] === 0x2f) throw new FsError('EISDIR');
   const { read, write, append, sync, truncate, exclusive } = flags;
-  const options = { read, write, append, sync, truncate, exclusive };
+  const options = { read, write, append, sync, truncate, exclusive, umask };
   const file = await inodes.create(parent, name, permissions, caller, options);
   return handleOf(context, file.opened, file, flags);
 }
@@ -83,9 +83,9 @@ function handleOf(
   { inodes }: FsContext,
   { inode }: Attributes,
   file: OpenFile | undefined,
-  { append }: ParsedFlags,
+  { append, write }: ParsedFlags,
 ): FileHandle {
-  return new FileHandle({ inodes, inode, file, append });
+  return new FileHandle({ inodes, inode, file, append, write });
 }
 
 export async function readFile(

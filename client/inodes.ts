@@ -3,6 +3,7 @@
  * this client's unflushed writes merged in. What a call changes, it forgets or learns here.
  */
 import { FsError, toFsError } from '../common/errors.js';
+import type { Timestamp } from '../common/clock.js';
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
 import type { Opened, Recall, Result } from '../proto/control/generated/namespace.js';
 import type { Metadata } from './metadata.js';
@@ -20,10 +21,12 @@ import type {
   FsStatistics,
   Inodes,
   Invalidation,
+  MakeOptions,
   OpenFile,
   OpenOptions,
 } from './types.js';
 import { attributesFrom, attributesListFrom, directoryPageFrom, expectValue } from './wire.js';
+import { Xattrs } from './xattrs.js';
 
 const S_IFLNK = 0o120000;
 /** Of renameat2(2). */
@@ -34,7 +37,13 @@ const NO_BYTES = Buffer.alloc(0);
 
 export class InodeClient implements Inodes {
   readonly #changes: Mutations;
+  readonly #xattrs: Xattrs;
   readonly #listeners: ((invalidation: Invalidation) => Promise<void>)[] = [];
+
+  readonly getXattr: Inodes['getXattr'] = (...call) => this.#xattrs.get(...call);
+  readonly setXattr: Inodes['setXattr'] = (...call) => this.#xattrs.set(...call);
+  readonly listXattrs: Inodes['listXattrs'] = (...call) => this.#xattrs.list(...call);
+  readonly removeXattr: Inodes['removeXattr'] = (...call) => this.#xattrs.remove(...call);
 
   constructor(
     private readonly session: Session,
@@ -42,6 +51,7 @@ export class InodeClient implements Inodes {
     private readonly files: OpenFiles,
   ) {
     this.#changes = new Mutations(session, metadata);
+    this.#xattrs = new Xattrs(session, metadata, this.#changes);
   }
 
   async lookup(parent: InodeId, name: Buffer, options?: CallOptions): Promise<Attributes> {
@@ -96,9 +106,19 @@ export class InodeClient implements Inodes {
     };
     const epoch = this.files.epoch(inode);
     const attributes = await this.#changes.change(inode, verb, moment, options);
+    if (change.mode !== undefined) this.metadata.forgetXattrs(inode);
     const isCurrent = epoch === this.files.epoch(inode);
     if (size !== undefined) this.files.get(inode)?.resized(attributes, isCurrent);
     return this.#merge(attributes);
+  }
+
+  async touchAccessTime(
+    inode: InodeId,
+    atime: Timestamp,
+    options?: CallOptions,
+  ): Promise<Attributes> {
+    const verb: Verb = { $case: 'touchAccessTime', value: { inode, atime } };
+    return this.#merge(await this.#changes.change(inode, verb, this.metadata.moment(), options));
   }
 
   async makeNode(
@@ -106,9 +126,9 @@ export class InodeClient implements Inodes {
     name: Buffer,
     mode: number,
     caller: Caller,
-    options?: CallOptions & { rdev?: number },
+    options?: CallOptions & MakeOptions,
   ): Promise<Attributes> {
-    return this.#changes.make(parent, name, mode, caller, options?.rdev ?? 0, NO_BYTES, options);
+    return this.#changes.make(parent, name, mode, caller, NO_BYTES, options);
   }
 
   async symlink(
@@ -119,7 +139,7 @@ export class InodeClient implements Inodes {
     options?: CallOptions,
   ): Promise<Attributes> {
     const mode = S_IFLNK | 0o777;
-    const attributes = await this.#changes.make(parent, name, mode, caller, 0, target, options);
+    const attributes = await this.#changes.make(parent, name, mode, caller, target, options);
     this.metadata.rememberTarget(attributes.inode, target);
     return attributes;
   }
@@ -228,7 +248,7 @@ export class InodeClient implements Inodes {
     name: Buffer,
     mode: number,
     caller: Caller,
-    options: OpenOptions & { exclusive?: boolean },
+    options: OpenOptions & { exclusive?: boolean; umask?: number },
   ): Promise<OpenFile> {
     const handle = options.handle ?? handleId(this.session.mint());
     const known = this.metadata.name(parent, name);
@@ -236,8 +256,8 @@ export class InodeClient implements Inodes {
     if (known && truncate) await this.files.get(known)?.flushInBackground();
     const moment = this.#changes.moment(options);
     const epoch = known ? this.files.epoch(known) : 0;
-    const { read, write, exclusive = false } = options;
-    const create = { parent, name, mode, caller, handle, read, write, exclusive, truncate };
+    const { read, write, exclusive = false, umask = 0 } = options;
+    const create = { parent, name, mode, umask, caller, handle, read, write, exclusive, truncate };
     let opened: Opened;
     try {
       const value = await this.#changes.keyed({ $case: 'create', value: create }, options);
@@ -253,59 +273,26 @@ export class InodeClient implements Inodes {
     return this.#opened(handle, opened, options, moment, epoch);
   }
 
+  async createNameless(
+    parent: InodeId,
+    mode: number,
+    caller: Caller,
+    options: OpenOptions & { umask?: number; linkable: boolean },
+  ): Promise<OpenFile> {
+    const handle = options.handle ?? handleId(this.session.mint());
+    const moment = this.#changes.moment(options);
+    const { read, write, linkable, umask = 0 } = options;
+    const value = { parent, mode, umask, caller, handle, read, write, linkable };
+    const answer = await this.#changes.keyed({ $case: 'createNameless', value }, options);
+    return this.#opened(handle, expectValue(answer, 'opened'), options, moment, 0);
+  }
+
   openFile(handle: HandleId): OpenFile | undefined {
     return this.files.open(handle);
   }
 
   async fsyncInode(inode: InodeId, options?: CallOptions): Promise<void> {
     await this.files.get(inode)?.fsync(options?.signal);
-  }
-
-  async getXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<Buffer> {
-    const cached = this.metadata.xattr(inode, name);
-    if (cached === null) throw new FsError('ENODATA');
-    if (cached) return cached;
-    const moment = this.metadata.moment();
-    try {
-      const value = await this.#call({ $case: 'getXattr', value: { inode, name } }, options);
-      const xattr = expectValue(value, 'xattr');
-      this.metadata.rememberXattr(inode, name, xattr, moment);
-      return xattr;
-    } catch (error) {
-      const isAbsent = toFsError(error).code === 'ENODATA';
-      if (isAbsent) this.metadata.rememberXattr(inode, name, undefined, moment);
-      throw error;
-    }
-  }
-
-  async setXattr(
-    inode: InodeId,
-    name: Buffer,
-    value: Buffer,
-    flags: number,
-    options?: CallOptions,
-  ): Promise<void> {
-    try {
-      await this.#changes.keyed(
-        { $case: 'setXattr', value: { inode, name, value, flags } },
-        options,
-      );
-    } finally {
-      this.metadata.touchInode(inode);
-    }
-  }
-
-  async listXattrs(inode: InodeId, options?: CallOptions): Promise<Buffer[]> {
-    const value = await this.#call({ $case: 'listXattrs', value: { inode } }, options);
-    return expectValue(value, 'xattrNames').names;
-  }
-
-  async removeXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<void> {
-    try {
-      await this.#changes.keyed({ $case: 'removeXattr', value: { inode, name } }, options);
-    } finally {
-      this.metadata.touchInode(inode);
-    }
   }
 
   async statFs(options?: CallOptions): Promise<FsStatistics> {

@@ -148,6 +148,12 @@ export class Metadata {
     entry.xattrs.set(name.toString('latin1'), value);
   }
 
+  /** Their values may be others: an ACL changes with the mode. */
+  forgetXattrs(inode: InodeId): void {
+    const entry = this.#inodes.peek(inode);
+    if (entry) entry.xattrs = undefined;
+  }
+
   /** This client changes `inode`: answers under way tell of it as it was. */
   touchInode(inode: InodeId): void {
     this.#log.touch(inode);

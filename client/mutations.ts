@@ -9,7 +9,7 @@ import type { Metadata } from './metadata.js';
 import type { Verb } from './operation-queue.js';
 import { NEVER, type Moment } from './recall-log.js';
 import type { Session } from './session.js';
-import type { Attributes, CallOptions, Caller } from './types.js';
+import type { Attributes, CallOptions, Caller, MakeOptions } from './types.js';
 import { attributesFrom, attributesListFrom, expectValue } from './wire.js';
 
 export class Mutations {
@@ -37,11 +37,11 @@ export class Mutations {
     name: Buffer,
     mode: number,
     caller: Caller,
-    rdev: number,
     target: Buffer,
-    options: CallOptions | undefined,
+    options: (CallOptions & MakeOptions) | undefined,
   ): Promise<Attributes> {
-    const value = { parent, name, mode, caller, rdev, target };
+    const { rdev = 0, umask = 0 } = options ?? {};
+    const value = { parent, name, mode, umask, caller, rdev, target };
     return this.named(parent, name, undefined, { $case: 'makeNode', value }, options);
   }
 

@@ -72,7 +72,7 @@ export async function mkdir(
   path: Buffer,
   options: { recursive?: boolean | undefined; mode?: unknown },
 ): Promise<string | undefined> {
-  const mode = modeOf(options.mode, 0o777) & ~context.umask;
+  const mode = modeOf(options.mode, 0o777);
   if (options.recursive) {
     const made = await makeDirectories(context, path, mode);
     return made?.toString();
@@ -80,7 +80,8 @@ export async function mkdir(
   // Of '/', '.' and '..' mkdir says that they exist.
   const { attributes, name, parent } = await context.walker.locate(path, false);
   if (attributes || !name) throw new FsError('EEXIST');
-  await context.inodes.makeNode(parent, name, constants.S_IFDIR | mode, context.caller);
+  const { caller, umask } = context;
+  await context.inodes.makeNode(parent, name, constants.S_IFDIR | mode, caller, { umask });
   return undefined;
 }
 

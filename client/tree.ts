@@ -16,6 +16,7 @@ export interface TreeContext {
   readonly inodes: Inodes;
   readonly walker: PathWalker;
   readonly caller: Caller;
+  readonly umask: number;
 }
 
 /**
@@ -23,7 +24,7 @@ export interface TreeContext {
  * all were there. Throws EEXIST where the last is no directory, ENOTDIR where one above is none.
  */
 export async function makeDirectories(
-  { inodes, walker, caller }: TreeContext,
+  { inodes, walker, caller, umask }: TreeContext,
   path: Buffer,
   mode: number,
 ): Promise<Buffer | undefined> {
@@ -40,7 +41,8 @@ export async function makeDirectories(
     }
     if (!place.name) throw new FsError('ENOENT');
     try {
-      await inodes.makeNode(place.parent, place.name, constants.S_IFDIR | mode, caller);
+      const { parent, name: missing } = place;
+      await inodes.makeNode(parent, missing, constants.S_IFDIR | mode, caller, { umask });
       made ??= at;
     } catch (error) {
       // Somebody else made it meanwhile.

@@ -28,6 +28,8 @@ export interface Attributes {
   replication: number;
   /** Of a directory; 0 of anything else. */
   parent: InodeId;
+  /** Bits of InodeFlag. */
+  flags: number;
 }
 
 /** Fields to change; what is absent stays. 'now' takes the master's clock. */
@@ -40,6 +42,13 @@ export interface AttributeChange {
   mtime?: Timestamp | 'now';
   /** Takes away the set-id bits that a write takes, whatever the mode is by then. */
   dropPrivilege?: boolean;
+}
+
+export interface MakeOptions {
+  /** Of a device. */
+  rdev?: number;
+  /** Bits to take off the mode, unless the directory has a default ACL; none unless given. */
+  umask?: number;
 }
 
 export interface Caller {
@@ -147,13 +156,15 @@ export interface Inodes {
     change: AttributeChange,
     options?: CallOptions,
   ): Promise<Attributes>;
+  /** Moves atime on to `atime`, if that is later. Nothing else changes, ctime neither. */
+  touchAccessTime(inode: InodeId, atime: Timestamp, options?: CallOptions): Promise<Attributes>;
   /** A directory, fifo, socket, device or empty regular file: `mode` has the type. */
   makeNode(
     parent: InodeId,
     name: Buffer,
     mode: number,
     caller: Caller,
-    options?: CallOptions & { rdev?: number },
+    options?: CallOptions & MakeOptions,
   ): Promise<Attributes>;
   symlink(
     parent: InodeId,
@@ -188,7 +199,14 @@ export interface Inodes {
     name: Buffer,
     mode: number,
     caller: Caller,
-    options: OpenOptions & { exclusive?: boolean },
+    options: OpenOptions & { exclusive?: boolean; umask?: number },
+  ): Promise<OpenFile>;
+  /** O_TMPFILE: a file without a name in `parent`. `linkable`: `link` may give it one. */
+  createNameless(
+    parent: InodeId,
+    mode: number,
+    caller: Caller,
+    options: OpenOptions & { umask?: number; linkable: boolean },
   ): Promise<OpenFile>;
   /** The open of this handle, where this client has it (also one taken over from a dead worker). */
   openFile(handle: HandleId): OpenFile | undefined;
@@ -200,7 +218,7 @@ export interface Inodes {
     name: Buffer,
     value: Buffer,
     flags: number,
-    options?: CallOptions,
+    options?: CallOptions & { dropSetGid?: boolean },
   ): Promise<void>;
   listXattrs(inode: InodeId, options?: CallOptions): Promise<Buffer[]>;
   removeXattr(inode: InodeId, name: Buffer, options?: CallOptions): Promise<void>;

@@ -42,6 +42,7 @@ export function attributesFrom(message: AttributesMessage | undefined): Attribut
     dataVersion: message.dataVersion,
     replication: message.replication,
     parent: inodeId(message.parent),
+    flags: message.flags,
   };
 }
 

@@ -29,6 +29,8 @@ export const REPLICATION_MAX = 16;
 export const XATTR_NAME_BYTES_MAX = 255;
 export const XATTR_VALUE_BYTES_MAX = 64 * KIB;
 export const XATTR_LIST_BYTES_MAX = 64 * KIB;
+/** What the kernel has room for when it reads an ACL: a page. */
+export const ACL_BYTES_MAX = 4 * KIB;
 
 // The control plane.
 export const CONTROL_MESSAGE_BYTES_MAX = 8 * MIB;

@@ -183,8 +183,14 @@ export const STATFS_OUT = struct({
 });
 
 export const FSYNC_IN = struct({ fh: u64, fsyncFlags: u32, pad: padding(4) });
-/** The short form (FUSE_COMPAT_SETXATTR_IN_SIZE): FUSE_SETXATTR_EXT is not negotiated. */
-export const SETXATTR_IN = struct({ size: u32, flags: u32 });
+export const SETXATTR_IN = struct({
+  size: u32,
+  flags: u32,
+  setxattrFlags: u32,
+  pad: padding(4),
+});
+/** FUSE_COMPAT_SETXATTR_IN_SIZE: of kernels without FUSE_SETXATTR_EXT (before Linux 5.14). */
+export const SETXATTR_IN_SHORT = struct({ size: u32, flags: u32 });
 export const GETXATTR_IN = struct({ size: u32, pad: padding(4) });
 export const GETXATTR_OUT = struct({ size: u32, pad: padding(4) });
 

@@ -94,6 +94,9 @@ export const InitFlag = {
   FUSE_INIT_EXT: 1 << 30,
 } as const;
 
+/** In `setxattrFlags`: who sets the access ACL is not of the file's group. */
+export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
+
 /** INIT flags, the upper 32 bits (`flags2`). */
 export const InitFlag2 = {
   FUSE_HAS_EXPIRE_ONLY: 1 << 3,

@@ -6,7 +6,7 @@
  */
 import type { Struct, StructValue } from '../common/struct.js';
 import * as abi from './abi.js';
-import { Opcode } from './constants.js';
+import { InitFlag, Opcode } from './constants.js';
 import * as directory from './handlers/directory.js';
 import * as file from './handlers/file.js';
 import * as inode from './handlers/inode.js';
@@ -25,10 +25,17 @@ export type KernelLock = 'directory' | 'any-directory' | 'pages';
 /** Bytes go out as they are, a value by the row's reply layout, nothing as an empty reply. */
 export type Result = Buffer | object | undefined | void;
 
+interface Before {
+  readonly flag: number;
+  readonly request: Struct<unknown>;
+}
+
 export interface Row {
   readonly opcode: Opcode;
   readonly name: string;
   readonly request: Struct<unknown> | undefined;
+  /** Another layout of the request, of kernels that did not agree to an INIT flag. */
+  readonly before: Before | undefined;
   readonly names: 0 | 1 | 2;
   readonly reply: Struct<unknown> | undefined;
   readonly owed: boolean;
@@ -40,6 +47,7 @@ type Optional<F> = F extends object ? F : never;
 
 interface Declared<F, R> {
   request?: Struct<F>;
+  before?: Before;
   names?: 0 | 1 | 2;
   reply?: Struct<R>;
   owed?: boolean;
@@ -60,6 +68,7 @@ function declare<F, R>(name: keyof typeof Opcode, declared: Declared<F, R>): voi
     opcode,
     name,
     request: declared.request,
+    before: declared.before,
     names: declared.names ?? 0,
     reply: declared.reply,
     owed: declared.owed ?? true,
@@ -119,6 +128,12 @@ declare('FUSE_CREATE', {
   lock: 'directory',
   handle: file.create,
 });
+declare('FUSE_TMPFILE', {
+  request: abi.CREATE_IN,
+  names: 1,
+  reply: abi.CREATE_OUT,
+  handle: file.tmpfile,
+});
 declare('FUSE_READ', { request: abi.READ_IN, handle: file.read });
 declare('FUSE_WRITE', {
   request: abi.WRITE_IN,
@@ -153,6 +168,7 @@ declare('FUSE_GETXATTR', {
 });
 declare('FUSE_SETXATTR', {
   request: abi.SETXATTR_IN,
+  before: { flag: InitFlag.FUSE_SETXATTR_EXT, request: abi.SETXATTR_IN_SHORT },
   names: 1,
   lock: 'directory',
   handle: xattr.setxattr,

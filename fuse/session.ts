@@ -99,7 +99,7 @@ export class Session {
     if (!this.#agreed) return this.#fail(request, new FsError('EIO'), row.owed);
     let args: unknown;
     try {
-      args = parseBody(request, row, message);
+      args = parseBody(request, row, message, this.#agreed);
     } catch (error) {
       return this.#fail(request, malformed(error), row.owed);
     }
@@ -254,10 +254,12 @@ export class Session {
 }
 
 /** Decodes arguments, names and the rest. Throws where the message ends before they do. */
-function parseBody(request: KernelRequest, row: Row, message: Buffer): unknown {
+function parseBody(request: KernelRequest, row: Row, message: Buffer, agreed: Negotiated): unknown {
   let at: number = IN_HEADER.size;
-  const args = row.request?.decode(message, at);
-  at += row.request?.size ?? 0;
+  const { before } = row;
+  const layout = before && (agreed.flags & before.flag) === 0 ? before.request : row.request;
+  const args = layout?.decode(message, at);
+  at += layout?.size ?? 0;
   for (let index = 0; index < row.names; index++) {
     const end = message.indexOf(0, at);
     if (end < 0) throw new RangeError('a name without an end');

@@ -19,6 +19,7 @@ const SYSTEM_PACKAGES = [
   { name: 'git', program: 'git', needed: true },
   { name: 'tar', program: 'tar', needed: true },
   { name: 'attr', program: 'setfattr', needed: true },
+  { name: 'acl', program: 'setfacl', needed: true },
   { name: 'python3', program: 'python3', needed: true },
   { name: 'make', program: 'make', needed: true },
   { name: 'g++', program: 'g++', needed: true },

@@ -42,7 +42,7 @@ export async function open(
 export async function create(
   mount: MountState,
   request: KernelRequest,
-  args: { flags: number; mode: number },
+  args: { flags: number; mode: number; umask: number },
 ) {
   mount.handles.ensureRoom();
   const { inodes } = mount;
@@ -50,6 +50,7 @@ export async function create(
     ...openOptions(args.flags),
     key: request.unique,
     exclusive: true,
+    umask: args.umask,
     handle: request.handle,
   };
   const { nodeid, name } = request;
@@ -63,6 +64,28 @@ export async function create(
     throw new FsError('ESTALE', { cause: error });
   }
   mount.changes.note(nodeid);
+  mount.nodes.noteNoCapability(file.inode);
+  const entry = toEntryOut(mount, nodeid, file.opened);
+  return { entry, open: opened(mount, request, file, args.flags) };
+}
+
+/** O_TMPFILE. With O_EXCL it never gets a name. */
+export async function tmpfile(
+  mount: MountState,
+  request: KernelRequest,
+  args: { flags: number; mode: number; umask: number },
+) {
+  mount.handles.ensureRoom();
+  const options = {
+    ...openOptions(args.flags),
+    key: request.unique,
+    umask: args.umask,
+    handle: request.handle,
+    linkable: (args.flags & OpenFlag.O_EXCL) === 0,
+  };
+  const { nodeid } = request;
+  const creating = mount.inodes.createNameless(nodeid, args.mode & 0o7777, request, options);
+  const file = await unlessInterrupted(mount, request, creating);
   mount.nodes.noteNoCapability(file.inode);
   const entry = toEntryOut(mount, nodeid, file.opened);
   return { entry, open: opened(mount, request, file, args.flags) };

@@ -13,26 +13,26 @@ const RENAME_FLAGS_KNOWN = 1 | 2;
 export async function mknod(
   mount: MountState,
   request: KernelRequest,
-  args: { mode: number; rdev: number },
+  args: { mode: number; rdev: number; umask: number },
 ): Promise<EntryOut> {
-  return makeNode(mount, request, args.mode, args.rdev);
+  return makeNode(mount, request, args.mode, args);
 }
 
 export async function mkdir(
   mount: MountState,
   request: KernelRequest,
-  args: { mode: number },
+  args: { mode: number; umask: number },
 ): Promise<EntryOut> {
-  return makeNode(mount, request, (args.mode & 0o7777) | Mode.S_IFDIR, 0);
+  return makeNode(mount, request, (args.mode & 0o7777) | Mode.S_IFDIR, args);
 }
 
 async function makeNode(
   mount: MountState,
   request: KernelRequest,
   mode: number,
-  rdev: number,
+  { rdev = 0, umask }: { rdev?: number; umask: number },
 ): Promise<EntryOut> {
-  const options = { ...request.keyedOptions, rdev };
+  const options = { ...request.keyedOptions, rdev, umask };
   const { nodeid, name } = request;
   return made(mount, request, await mount.inodes.makeNode(nodeid, name, mode, request, options));
 }

@@ -1,12 +1,12 @@
 /** Extended attributes: unpack, call, pack. */
 import { FsError, toFsError } from '../../common/errors.js';
 import { XATTR_LIST_BYTES_MAX } from '../../common/limits.js';
+import { isTrusted } from '../../common/xattr-names.js';
+import { FUSE_SETXATTR_ACL_KILL_SGID } from '../constants.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
 
 const CAPABILITY = Buffer.from('security.capability');
-/** POSIX ACLs: kept but not enforced they would be a lie. */
-const SYSTEM_PREFIX = Buffer.from('system.');
 const ZERO = Buffer.alloc(1);
 
 /** A size of 0 asks how large a buffer to bring. */
@@ -14,12 +14,6 @@ function sized(value: Buffer, size: number): Buffer | { size: number } {
   if (size === 0) return { size: value.length };
   if (value.length > size) throw new FsError('ERANGE');
   return value;
-}
-
-function refuseSystem(name: Buffer): void {
-  if (name.subarray(0, SYSTEM_PREFIX.length).equals(SYSTEM_PREFIX)) {
-    throw new FsError('EOPNOTSUPP');
-  }
 }
 
 /** Each write(2) asks for `security.capability` first: that nearly all have none is remembered. */
@@ -30,7 +24,6 @@ export async function getxattr(
 ): Promise<Buffer | { size: number }> {
   const { inodes, nodes } = mount;
   const inode = request.nodeid;
-  refuseSystem(request.name);
   const isCapability = request.name.equals(CAPABILITY);
   if (isCapability && nodes.hasNoCapability(inode) && inodes.cacheMs(inode) > 0) {
     throw new FsError('ENODATA');
@@ -46,15 +39,15 @@ export async function getxattr(
 export async function setxattr(
   mount: MountState,
   request: KernelRequest,
-  args: { size: number; flags: number },
+  args: { size: number; flags: number; setxattrFlags?: number },
 ): Promise<void> {
   if (request.data.length !== args.size) throw new FsError('EINVAL');
-  refuseSystem(request.name);
   mount.nodes.forgetAttributes(request.nodeid);
   const { nodeid, name, keyedOptions } = request;
   // A copy: interrupted, the call may go on after the request's buffer has been given back.
   const value = Buffer.from(request.data);
-  await mount.inodes.setXattr(nodeid, name, value, args.flags, keyedOptions);
+  const dropSetGid = ((args.setxattrFlags ?? 0) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+  await mount.inodes.setXattr(nodeid, name, value, args.flags, { ...keyedOptions, dropSetGid });
   mount.changes.note(nodeid);
 }
 
@@ -63,14 +56,14 @@ export async function listxattr(
   request: KernelRequest,
   args: { size: number },
 ): Promise<Buffer | { size: number }> {
-  const names = await mount.inodes.listXattrs(request.nodeid, request.options);
+  const all = await mount.inodes.listXattrs(request.nodeid, request.options);
+  const names = request.uid === 0 ? all : all.filter((name) => !isTrusted(name));
   const list = Buffer.concat(names.flatMap((name) => [name, ZERO]));
   if (list.length > XATTR_LIST_BYTES_MAX) throw new FsError('E2BIG');
   return sized(list, args.size);
 }
 
 export async function removexattr(mount: MountState, request: KernelRequest): Promise<void> {
-  refuseSystem(request.name);
   const { nodeid, name, keyedOptions } = request;
   await mount.inodes.removeXattr(nodeid, name, keyedOptions);
   mount.changes.note(nodeid);

@@ -1,9 +1,16 @@
-/** get_attributes and set_attributes. */
-import type { Timestamp } from '../../common/clock.js';
+/** get_attributes, set_attributes and touch_access_time. */
+import { compareTimestamps, type Timestamp } from '../../common/clock.js';
 import { FsError } from '../../common/errors.js';
 import { FILE_BYTES_MAX } from '../../common/limits.js';
-import type { GetAttributes, SetAttributes } from '../../proto/control/generated/namespace.js';
+import type {
+  GetAttributes,
+  SetAttributes,
+  TouchAccessTime,
+} from '../../proto/control/generated/namespace.js';
+import { InodeFlag } from '../../proto/control/inode-flags.js';
 import type { Inode } from '../store/inodes.js';
+import type { Transactor } from '../store/transactor.js';
+import { ACCESS_ACL, aclAfterChmod } from './acl.js';
 import { expectInode } from './checks.js';
 import { isDirectory, isRegular, PERMISSIONS, withoutPrivilege } from './mode.js';
 import type { ReadScope, Scope } from './scope.js';
@@ -22,9 +29,7 @@ export function setAttributes(scope: Scope, change: SetAttributes): Inode {
   const inode = expectInode(tx, change.inode);
   checkSize(inode, change.size);
   scope.settle(inode.inode);
-  if (change.mode !== undefined) {
-    inode.mode = (inode.mode & ~PERMISSIONS) | (change.mode & PERMISSIONS);
-  }
+  if (change.mode !== undefined) setMode(tx, inode, change.mode);
   if (change.dropPrivilege) inode.mode = withoutPrivilege(inode.mode);
   if (change.uid !== undefined) inode.uid = change.uid;
   if (change.gid !== undefined) inode.gid = change.gid;
@@ -35,6 +40,26 @@ export function setAttributes(scope: Scope, change: SetAttributes): Inode {
   tx.inodes.update(inode);
   changes.attributes(inode.inode);
   return inode;
+}
+
+/** The access ACL follows. */
+function setMode(tx: Transactor, inode: Inode, mode: number): void {
+  inode.mode = (inode.mode & ~PERMISSIONS) | (mode & PERMISSIONS);
+  if ((inode.flags & InodeFlag.HAS_ACCESS_ACL) === 0) return;
+  const acl = tx.xattrs.get(inode.inode, ACCESS_ACL);
+  if (acl) tx.xattrs.set(inode.inode, ACCESS_ACL, aclAfterChmod(acl, mode));
+}
+
+/** atime only rises here: reads of two clients may be told of in another order. */
+export function touchAccessTime(scope: Scope, { inode, atime }: TouchAccessTime): Inode {
+  const { tx, changes } = scope;
+  const found = expectInode(tx, inode);
+  scope.settle(found.inode);
+  if (!atime || compareTimestamps(atime, found.atime) <= 0) return found;
+  found.atime = pickTime(atime, found.atime);
+  tx.inodes.update(found);
+  changes.attributes(found.inode);
+  return found;
 }
 
 function checkSize(inode: Inode, size: number | undefined): void {

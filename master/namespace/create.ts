@@ -1,11 +1,12 @@
-/** create: a regular file made, or an existing one taken, to be opened. */
+/** create and create_nameless: a regular file made, or an existing one taken, to be opened. */
 import { FsError } from '../../common/errors.js';
-import type { Create } from '../../proto/control/generated/namespace.js';
+import type { Create, CreateNameless } from '../../proto/control/generated/namespace.js';
+import { InodeFlag } from '../../proto/control/inode-flags.js';
 import type { Entry } from '../store/entries.js';
 import type { Inode } from '../store/inodes.js';
 import { checkName, expectInode, expectParent } from './checks.js';
 import { isDirectory, isRegular, PERMISSIONS, S_IFREG } from './mode.js';
-import { makeInode } from './new-inode.js';
+import { insertInode, makeInode } from './new-inode.js';
 import { truncateOpened } from './open.js';
 import type { Scope } from './scope.js';
 
@@ -22,10 +23,27 @@ export function create(scope: Scope, request: Create): Inode {
   return makeInode(scope, parent, {
     name,
     mode: S_IFREG | (request.mode & PERMISSIONS),
+    umask: request.umask,
     caller: request.caller,
     rdev: 0,
     target: null,
   });
+}
+
+/** An orphan from the start: it goes with its last close, unless a link gives it a name. */
+export function createNameless(scope: Scope, request: CreateNameless): Inode {
+  const parent = expectParent(scope.tx, request.parent);
+  const made = {
+    mode: S_IFREG | (request.mode & PERMISSIONS),
+    umask: request.umask,
+    caller: request.caller,
+    rdev: 0,
+    target: null,
+  };
+  const flags = request.linkable ? InodeFlag.LINKABLE : 0;
+  const inode = insertInode(scope, parent, made, 0, flags);
+  scope.tx.orphans.insert(inode.inode);
+  return inode;
 }
 
 function takeExisting(scope: Scope, entry: Entry, request: Create): Inode {

@@ -22,6 +22,7 @@ export function makeNode(scope: Scope, request: MakeNode): Inode {
   return makeInode(scope, parent, {
     name,
     mode: symlink ? S_IFLNK | 0o777 : type | (request.mode & PERMISSIONS),
+    umask: request.umask,
     caller: request.caller,
     rdev: type === S_IFBLK || type === S_IFCHR ? request.rdev : 0,
     target: symlink ? request.target : null,

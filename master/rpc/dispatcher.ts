@@ -274,7 +274,9 @@ function answerAgain(attempt: Attempt, verb: Verb, stored: Buffer): Answer | und
   const inode = scope.tx.inodes.find((first?.inode ?? 0) as InodeId);
   if (!inode) return value;
   attempt.expectSettled([inode.inode]);
-  if (verb.$case === 'create') return finishOpen(attempt, inode, verb.value);
+  if (verb.$case === 'create' || verb.$case === 'createNameless') {
+    return finishOpen(attempt, inode, verb.value);
+  }
   return { $case: 'attributes', value: inode };
 }
 

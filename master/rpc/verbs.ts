@@ -6,10 +6,10 @@ import { strict as assert } from 'node:assert';
 import { inodeId, handleId, type ChunkId, type InodeId } from '../../common/ids.js';
 import { FsError } from '../../common/errors.js';
 import type { Operation, Result } from '../../proto/control/generated/namespace.js';
-import { getAttributes, setAttributes } from '../namespace/attributes.js';
+import { getAttributes, setAttributes, touchAccessTime } from '../namespace/attributes.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { commit } from '../namespace/commit.js';
-import { create } from '../namespace/create.js';
+import { create, createNameless } from '../namespace/create.js';
 import { readDirectory } from '../namespace/directory.js';
 import { link } from '../namespace/link.js';
 import { lookup, readLink } from '../namespace/lookup.js';
@@ -97,12 +97,22 @@ const TABLE: Table = {
   setAttributes: write('setAttributes', (call, request) =>
     tellAttributes(call, setAttributes(call.scope, request)),
   ),
+  // After a crash of the machine it may be the one of before.
+  touchAccessTime: write(
+    'touchAccessTime',
+    (call, request) => tellAttributes(call, touchAccessTime(call.scope, request)),
+    false,
+  ),
   create: write('create', (call, request) => {
     const { session, opens, scope } = call;
     opens.check(session, handleId(request.handle));
     const file = create(scope, request);
     call.tell(inodeId(request.parent), NAMES, request.name);
     return finishOpen(call, file, request);
+  }),
+  createNameless: write('createNameless', (call, request) => {
+    call.opens.check(call.session, handleId(request.handle));
+    return finishOpen(call, createNameless(call.scope, request), request);
   }),
   makeNode: write('makeNode', (call, request) => {
     const made = makeNode(call.scope, request);
@@ -178,12 +188,16 @@ const TABLE: Table = {
     call.tell(inodeId(request.inode), ATTRIBUTES);
     return { $case: 'xattr', value: getXattr(call.scope, request) };
   }),
-  setXattr: write('setXattr', ({ scope }, request) => void setXattr(scope, request)),
+  setXattr: write('setXattr', (call, request) =>
+    tellAttributes(call, setXattr(call.scope, request)),
+  ),
   listXattrs: read('listXattrs', (call, request) => {
     call.tell(inodeId(request.inode), ATTRIBUTES);
     return { $case: 'xattrNames', value: { names: listXattrs(call.scope, request) } };
   }),
-  removeXattr: write('removeXattr', ({ scope }, request) => void removeXattr(scope, request)),
+  removeXattr: write('removeXattr', (call, request) =>
+    tellAttributes(call, removeXattr(call.scope, request)),
+  ),
   statFs: read('statFs', ({ scope, capacity, replication }) => ({
     $case: 'fsStatistics',
     value: statFs(scope, capacity(), replication),

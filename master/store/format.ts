@@ -49,6 +49,7 @@ function formatCluster(tx: Transactor, replication: number, now: Timestamp): Clu
     dataVersion: 1,
     replication,
     parent: ROOT_INODE,
+    flags: 0,
   });
   return { cluster, replication };
 }

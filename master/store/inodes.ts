@@ -23,6 +23,8 @@ export interface Inode {
   replication: number;
   /** Of a directory; 0 of anything else. */
   parent: InodeId;
+  /** Bits of InodeFlag. */
+  flags: number;
 }
 
 type Row = [
@@ -45,12 +47,13 @@ type Row = [
   dataVersion: number,
   replication: number,
   parent: number,
+  flags: number,
 ];
 
 const COLUMNS = [
   'id, mode, uid, gid, nlink, size, allocated',
   'atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns, btime_s, btime_ns',
-  'rdev, data_version, replication, parent',
+  'rdev, data_version, replication, parent, flags',
 ].join(', ');
 
 export class InodeReader {
@@ -111,12 +114,12 @@ export class InodeStore extends InodeReader {
     super(database);
     this.#insert = database.prepare(
       `INSERT INTO inode (${COLUMNS}, target)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#update = database.prepare(
       `UPDATE inode SET mode = ?, uid = ?, gid = ?, size = ?, allocated = ?,
          atime_s = ?, atime_ns = ?, mtime_s = ?, mtime_ns = ?, ctime_s = ?, ctime_ns = ?,
-         data_version = ?, replication = ? WHERE id = ?`,
+         data_version = ?, replication = ?, flags = ? WHERE id = ?`,
     );
     this.#touchDirectory = database.prepare(
       `UPDATE inode SET mtime_s = ?, mtime_ns = ?, ctime_s = ?, ctime_ns = ?,
@@ -155,6 +158,7 @@ export class InodeStore extends InodeReader {
       inode.dataVersion,
       inode.replication,
       inode.parent,
+      inode.flags,
       target,
     );
   }
@@ -176,6 +180,7 @@ export class InodeStore extends InodeReader {
       ctime.nanoseconds,
       inode.dataVersion,
       inode.replication,
+      inode.flags,
       inode.inode,
     );
   }
@@ -228,5 +233,6 @@ function fromRow(row: Row): Inode {
     dataVersion: row[16],
     replication: row[17],
     parent: row[18] as InodeId,
+    flags: row[19],
   };
 }

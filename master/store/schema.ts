@@ -122,4 +122,8 @@ export const MIGRATIONS: readonly string[] = [
     inode INTEGER PRIMARY KEY
   ) STRICT;
   `,
+  /* 2: bits of proto/control/inode-flags.ts */ `
+  ALTER TABLE inode ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
+  UPDATE inode SET flags = 1 WHERE id IN (SELECT inode FROM xattr);
+  `,
 ];

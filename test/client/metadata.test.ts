@@ -14,7 +14,7 @@ const NAME = Buffer.from('name');
 
 function attributes(inode = FILE, size = 0): Attributes {
   const times = { atime: TIME, mtime: TIME, ctime: TIME, btime: TIME };
-  const owner = { mode: 0o100644, uid: 0, gid: 0, nlink: 1, rdev: 0, parent: inodeId(0) };
+  const owner = { mode: 0o100644, uid: 0, gid: 0, nlink: 1, rdev: 0, parent: inodeId(0), flags: 0 };
   return { inode, size, allocated: 0, dataVersion: 1, replication: 2, ...times, ...owner };
 }
 

@@ -37,6 +37,7 @@ const LAYOUTS: [keyof typeof abi, string, number][] = [
   ['LK_OUT', 'fuse_lk_out', 24],
   ['STATFS_OUT', 'fuse_statfs_out', 80],
   ['FSYNC_IN', 'fuse_fsync_in', 16],
+  ['SETXATTR_IN', 'fuse_setxattr_in', 16],
   ['GETXATTR_IN', 'fuse_getxattr_in', 8],
   ['GETXATTR_OUT', 'fuse_getxattr_out', 8],
   ['INIT_IN', 'fuse_init_in', 64],
@@ -52,7 +53,7 @@ const LAYOUTS: [keyof typeof abi, string, number][] = [
 const LATER_LAYOUTS: [keyof typeof abi, number][] = [
   ['STATX_IN', 24],
   ['STATX_OUT', 288],
-  ['SETXATTR_IN', 8],
+  ['SETXATTR_IN_SHORT', 8],
   ['CREATE_OUT', 144],
 ];
 

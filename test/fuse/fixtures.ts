@@ -21,6 +21,7 @@ export function attributesOf(inode: number, changes: Partial<Attributes> = {}): 
     dataVersion: 1,
     replication: 2,
     parent: inodeId(0),
+    flags: 0,
     ...changes,
   };
 }

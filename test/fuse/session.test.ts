@@ -352,42 +352,6 @@ describe('open files', () => {
   });
 });
 
-describe('extended attributes', () => {
-  const get = (kernel: SyntheticKernel, name: string, size: number) =>
-    kernel.ask(Opcode.FUSE_GETXATTR, {
-      nodeid: 3,
-      parts: [abi.GETXATTR_IN.encode({ size }), zeroTerminated(name)],
-    });
-
-  test('tell their size, their value, or ERANGE', async () => {
-    const kernel = SyntheticKernel.negotiated({ getXattr: async () => Buffer.from('value') });
-    const size = await get(kernel, 'user.a', 0);
-    expect(abi.GETXATTR_OUT.decode(size.body)).toEqual({ size: 5 });
-    expect((await get(kernel, 'user.a', 5)).body.toString()).toBe('value');
-    expect((await get(kernel, 'user.a', 4)).error).toBe(-ERRNO.ERANGE);
-  });
-
-  test('the master is asked once whether a file has capabilities', async () => {
-    let asked = 0;
-    const kernel = SyntheticKernel.negotiated({
-      getXattr: () => ((asked += 1), Promise.reject(new FsError('ENODATA'))),
-    });
-    for (let write = 0; write < 3; write++) {
-      expect((await get(kernel, 'security.capability', 0)).error).toBe(-ERRNO.ENODATA);
-    }
-    expect(asked).toBe(1);
-    kernel.mount.nodes.forgetAttributes(inodeId(3));
-    await get(kernel, 'security.capability', 0);
-    expect(asked).toBe(2);
-  });
-
-  test('ACLs, which nothing enforces, are refused', async () => {
-    const kernel = SyntheticKernel.negotiated({});
-    const reply = await get(kernel, 'system.posix_acl_access', 0);
-    expect(reply.error).toBe(-ERRNO.EOPNOTSUPP);
-  });
-});
-
 describe('what was served', () => {
   test('is counted by opcode', async () => {
     const kernel = SyntheticKernel.negotiated({ getAttributes: async () => attributesOf(1) });

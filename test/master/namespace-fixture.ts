@@ -82,6 +82,7 @@ export class NamespaceFixture {
         parent,
         name: Buffer.from(name),
         mode,
+        umask: 0,
         caller: CALLER,
         rdev: 0,
         target: Buffer.from(target),

@@ -61,6 +61,7 @@ test('make: names of any bytes; bad names and types are refused', async () => {
         parent,
         name: bytes,
         mode,
+        umask: 0,
         caller: CALLER,
         handle: 1,
         read: true,
@@ -92,6 +93,7 @@ test('create: an existing name is opened, truncated where asked', async () => {
   const request = {
     parent: ROOT,
     mode: 0o600,
+    umask: 0,
     caller: CALLER,
     handle: 1,
     read: true,

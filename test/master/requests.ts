@@ -2,6 +2,7 @@
 import type {
   Commit,
   Create,
+  CreateNameless,
   MakeNode,
   Open,
   SetAttributes,
@@ -19,13 +20,20 @@ export function createRequest(name: string, fields: Partial<Create> = {}): Creat
     write: true,
     exclusive: false,
     truncate: false,
+    umask: 0,
     ...fields,
   };
 }
 
+export function createNamelessRequest(fields: Partial<CreateNameless>): CreateNameless {
+  const owner = { caller: CALLER, umask: 0 };
+  const opened = { handle: 1, read: true, write: true };
+  return { parent: ROOT, mode: 0o600, ...owner, ...opened, linkable: true, ...fields };
+}
+
 export function makeNodeRequest(name: string, mode: number, parent = ROOT): MakeNode {
-  const caller = CALLER;
-  return { parent, name: Buffer.from(name), mode, caller, rdev: 0, target: Buffer.alloc(0) };
+  const owner = { caller: CALLER, umask: 0 };
+  return { parent, name: Buffer.from(name), mode, ...owner, rdev: 0, target: Buffer.alloc(0) };
 }
 
 export function openRequest(inode: number, fields: Partial<Open> = {}): Open {

@@ -16,6 +16,7 @@ test('a small file: made, written, listed, read and removed over the stream', as
       write: true,
       exclusive: true,
       truncate: false,
+      umask: 0,
     },
     'opened',
     1,

@@ -3,6 +3,7 @@ import { RECLAIM_GRACE_MS, SESSION_LEASE_MS } from '../../common/limits.js';
 import { ManualClock } from './manual-clock.js';
 import { MasterFixture, name, ROOT } from './master-fixture.js';
 import {
+  createNamelessRequest,
   createRequest,
   makeNodeRequest,
   openRequest,
@@ -49,6 +50,50 @@ test('an unlinked open file lives until its last close, then is gone', async () 
   await b.call('release', { inode, handle: 1 });
   expect((await b.call('getAttributes', { inode })).errno).toBe(116);
   expect(await inodesUsed(b)).toBe(1);
+});
+
+test('a file without a name lives until its last close, unless a link names it', async () => {
+  await using fixture = await MasterFixture.create();
+  const [a, b] = [await fixture.peer(), await fixture.peer()];
+  const request = createNamelessRequest({ handle: 1 });
+  const make = async (handle: number, key: number) => {
+    const { attributes } = await a.ask('createNameless', { ...request, handle }, 'opened', key);
+    return attributes?.inode ?? 0;
+  };
+  const closed = await make(1, 1);
+  expect((await b.ask('getAttributes', { inode: closed }, 'attributes')).nlink).toBe(0);
+  // Sent again it is the same.
+  expect(await make(1, 1)).toBe(closed);
+  expect(await inodesUsed(b)).toBe(2);
+  await a.call('release', { inode: closed, handle: 1 });
+  expect((await b.call('getAttributes', { inode: closed })).errno).toBe(116);
+
+  const named = await make(2, 2);
+  await a.ask('link', { inode: named, parent: ROOT, name: name('f') }, 'attributes', 3);
+  await a.call('release', { inode: named, handle: 2 });
+  expect((await b.ask('lookup', { parent: ROOT, name: name('f') }, 'attributes')).nlink).toBe(1);
+  // Once it had a name, it is as any file.
+  await a.ask('open', openRequest(named, { handle: 3 }), 'opened');
+  await a.call('unlink', { parent: ROOT, name: name('f') }, 4);
+  const again = await a.call('link', { inode: named, parent: ROOT, name: name('g') }, 5);
+  expect(again.errno).toBe(2);
+
+  const left = await make(4, 6);
+  const fixed = await make(5, 7);
+  await a.goodbye();
+  await expect.poll(() => inodesUsed(b)).toBe(1);
+  for (const inode of [named, left, fixed]) {
+    expect((await b.call('getAttributes', { inode })).errno).toBe(116);
+  }
+});
+
+test('a file without a name that is made so for good gets none', async () => {
+  await using fixture = await MasterFixture.create();
+  const a = await fixture.peer();
+  const request = createNamelessRequest({ handle: 1, linkable: false });
+  const { attributes } = await a.ask('createNameless', request, 'opened', 1);
+  const inode = attributes?.inode ?? 0;
+  expect((await a.call('link', { inode, parent: ROOT, name: name('f') }, 2)).errno).toBe(2);
 });
 
 test('goodbye ends opens, and reclaims what only they kept', async () => {

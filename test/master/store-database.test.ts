@@ -14,9 +14,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { inodeId } from '../../common/ids.js';
 import { DATABASE_WAL_PAGES_MAX } from '../../common/limits.js';
 import { silentLogger } from '../../common/log.js';
 import { DATABASE_FILE, openDatabase } from '../../master/store/database.js';
+import { InodeFlag } from '../../proto/control/inode-flags.js';
 import { loadCluster } from '../../master/store/format.js';
 import { GroupCommit } from '../../master/store/group-commit.js';
 import { MIGRATIONS } from '../../master/store/schema.js';
@@ -97,6 +99,33 @@ test('a newer schema that only the write-ahead log knows is refused, untouched',
   writeFileSync(path, database);
   writeFileSync(`${path}-wal`, log);
   expectRefusedUntouched('EINVAL', /newer/);
+});
+
+test('a database of the first schema is brought up to date', async () => {
+  await makeDatabase();
+  const current = new Sqlite(path);
+  const application = String(current.pragma('application_id', { simple: true }));
+  current.close();
+  rmSync(path);
+  const old = new Sqlite(path);
+  old.pragma(`application_id = ${application}`);
+  old.exec(MIGRATIONS[0] ?? '');
+  old.pragma('user_version = 1');
+  const columns = old.pragma('table_info(inode)') as { name: string; notnull: number }[];
+  const needed = columns.filter(({ notnull, name }) => notnull && name !== 'id');
+  const names = needed.map(({ name }) => name).join(', ');
+  for (const id of [7, 8]) {
+    const values = needed.map(() => '1').join(', ');
+    old.exec(`INSERT INTO inode (id, ${names}) VALUES (${id}, ${values})`);
+  }
+  old.exec("INSERT INTO xattr (inode, name, value) VALUES (8, x'75', x'31')");
+  old.close();
+  const { database, close } = openDatabase(directory);
+  const commit = new GroupCommit({ database, log: silentLogger });
+  const flagsOf = (id: number) => commit.read((tx) => tx.inodes.find(inodeId(id))?.flags);
+  expect([flagsOf(7), flagsOf(8)]).toEqual([0, InodeFlag.HAS_XATTRS]);
+  await commit.close();
+  close();
 });
 
 test('a database with damaged pages is refused, untouched', async () => {

@@ -43,6 +43,29 @@ describe('two mounts and the library', () => {
     }
   });
 
+  test('an ACL, or a mode, set on one mount counts on the other at once', async () => {
+    await shell(`mkdir -m 755 ${a}/acl; echo x > ${a}/acl/f; chmod 640 ${a}/acl/f`);
+    // Not through the private folder above.
+    const asAlice = (mount: string) =>
+      shell(`cd ${mount}; setpriv --reuid 1001 --regid 1001 --clear-groups cat acl/f || echo no`);
+    const asked = async () => [await asAlice(a), await asAlice(b)];
+    for (let round = 0; round < 3; round++) {
+      expect(await asked()).toEqual(['no\n', 'no\n']);
+      await shell(`setfacl -m u:1001:r ${a}/acl/f`);
+      expect(await asked()).toEqual(['x\n', 'x\n']);
+      await shell(`chmod g-r ${b}/acl/f`);
+      expect(await asked()).toEqual(['no\n', 'no\n']);
+      expect(await shell(`getfacl -cp ${a}/acl/f | grep mask`)).toBe('mask::---\n');
+      await shell(`setfacl -m m::r ${b}/acl/f`);
+      expect(await asked()).toEqual(['x\n', 'x\n']);
+      await shell(`setfacl -b ${a}/acl/f`);
+    }
+    await shell(`setfacl -d -m u:1001:rw ${a}/acl; umask 077; echo y > ${b}/acl/g`);
+    expect(await shell(`cd ${a}; getfacl -cn acl/g | grep :1001`)).toBe('user:1001:rw-\n');
+    await cairn.writeFile('/acl/h', 'by the library');
+    expect(await shell(`cd ${b}; getfacl -cn acl/h | grep :1001`)).toBe('user:1001:rw-\n');
+  });
+
   test('a file written on one mount while open on the other is seen through the old handle', async () => {
     await shell(`echo old > ${a}/shared`);
     const output = await shell(

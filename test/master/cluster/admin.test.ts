@@ -98,7 +98,7 @@ async function makeRoot(files: Record<string, InodeId>): Promise<void> {
   await master.commit.submit((tx) => {
     const times = { atime: time, mtime: time, ctime: time, btime: time };
     const content = { size: 0, allocated: 0, rdev: 0, dataVersion: 0, replication: 2 };
-    const owner = { uid: 0, gid: 0, nlink: 2, parent: ROOT_INODE };
+    const owner = { uid: 0, gid: 0, nlink: 2, parent: ROOT_INODE, flags: 0 };
     tx.inodes.insert({ inode: ROOT_INODE, mode: 0o040755, ...owner, ...content, ...times });
     for (const [name, inode] of Object.entries(files)) {
       const position = tx.ids.next('position');

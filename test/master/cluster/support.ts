@@ -247,7 +247,7 @@ export function makeFile(commit: GroupCommit, replication = 2): Promise<InodeId>
   const time = { seconds: 0, nanoseconds: 0 };
   return commit.submit((tx) => {
     const times = { atime: time, mtime: time, ctime: time, btime: time };
-    const owner = { uid: 0, gid: 0, nlink: 1, parent: inodeId(0) };
+    const owner = { uid: 0, gid: 0, nlink: 1, parent: inodeId(0), flags: 0 };
     const content = { size: 0, allocated: 0, rdev: 0, dataVersion: 0 };
     tx.inodes.insert({ inode, mode: 0o100644, ...owner, ...content, ...times, replication });
     return inode;
