@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { LRUCache } from 'lru-cache';
 import { firstBadPiece } from '../common/checksum.js';
 import { FsError, toFsError } from '../common/errors.js';
-import { BLOCK_BYTES } from '../common/limits.js';
+import { BLOCK_BYTES, BLOCK_MAP_BYTES } from '../common/limits.js';
 import type { ChunkLocation } from '../proto/control/generated/namespace.js';
 import type { NodeAddress } from '../proto/control/generated/types.js';
 import { DataOp } from '../proto/data/frame.js';
@@ -44,14 +44,42 @@ export class ChunkReader {
    * chunk. Throws ReplicasFailed.
    */
   async read(location: ChunkLocation, offset: number, length: number): Promise<Buffer> {
+    try {
+      return await this.#fromAny(location, (replica) =>
+        this.#readFrom(replica, location, offset, length),
+      );
+    } catch (error) {
+      const isOneBlock = (offset % BLOCK_BYTES) + length <= BLOCK_BYTES;
+      const mayHelp = error instanceof ReplicasFailed && error.allBad && !isOneBlock;
+      if (!mayHelp || location.replicas.length === 1) throw error;
+      return this.#readBlocks(location, offset, length);
+    }
+  }
+
+  /** One bit for each block of the chunk: does it have data? Throws ReplicasFailed. */
+  async blockMap(location: ChunkLocation): Promise<Buffer> {
+    const { chunk, version: chunkVersion } = location;
+    return this.#fromAny(location, async (replica) => {
+      const peer = await this.io.connections.peer(replica);
+      const reply = await peer.request({ op: DataOp.MAP, chunk, chunkVersion, offset: 0 });
+      if (reply.payload.length === BLOCK_MAP_BYTES) return reply.payload;
+      throw new FsError('EBADMSG', { message: `a map of ${reply.payload.length} bytes` });
+    });
+  }
+
+  /** The first good answer. */
+  async #fromAny<T>(
+    location: ChunkLocation,
+    ask: (replica: NodeAddress) => Promise<T>,
+  ): Promise<T> {
     let bad = 0;
     let last: FsError | undefined;
     const replicas = this.#inOrder(location);
     for (const replica of replicas) {
       try {
-        const bytes = await this.#readFrom(replica, location, offset, length);
+        const answer = await ask(replica);
         if (replica !== replicas[0]) this.#preferred.set(location.chunk, replica.node);
-        return bytes;
+        return answer;
       } catch (error) {
         last = toFsError(error);
         this.io.log.warn(
@@ -63,10 +91,7 @@ export class ChunkReader {
         void this.#report(location, replica, last);
       }
     }
-    const allBad = bad > 0 && bad === replicas.length;
-    const isOneBlock = (offset % BLOCK_BYTES) + length <= BLOCK_BYTES;
-    if (allBad && bad > 1 && !isOneBlock) return this.#readBlocks(location, offset, length);
-    throw new ReplicasFailed(allBad, last);
+    throw new ReplicasFailed(bad > 0 && bad === replicas.length, last);
   }
 
   /** Each block from the first replica that has it good. */

@@ -4,7 +4,7 @@
  */
 import type { InodeId } from '../common/ids.js';
 import { FILE_BYTES_MAX } from '../common/limits.js';
-import type { Opened } from '../proto/control/generated/namespace.js';
+import type { ChunkLocation, Opened } from '../proto/control/generated/namespace.js';
 import { Layout } from './layout.js';
 import type { Metadata } from './metadata.js';
 import type { Session } from './session.js';
@@ -87,16 +87,21 @@ export class FileContent {
 
   /** Indexes of all chunks there are, however far apart. */
   async chunkIndexes(): Promise<number[]> {
-    const { chunkSize } = this.session.welcome;
     const indexes: number[] = [];
-    for (let first = 0; first * chunkSize < this.attributes.size;) {
+    for await (const { index } of this.chunksFrom(0)) indexes.push(index);
+    return indexes;
+  }
+
+  /** Chunks from `index` on, as the master has them, however far apart. */
+  async *chunksFrom(index: number): AsyncGenerator<ChunkLocation> {
+    const { chunkSize } = this.session.welcome;
+    for (let first = index; first * chunkSize < this.attributes.size;) {
       const { chunks } = await this.#ask(first, FILE_BYTES_MAX / chunkSize);
+      yield* chunks;
       const last = chunks[chunks.length - 1];
-      if (!last) break;
-      for (const { index } of chunks) indexes.push(index);
+      if (!last) return;
       first = last.index + 1;
     }
-    return indexes;
   }
 
   /** Somebody else changed the file, or the promise to be told of it has ended. */

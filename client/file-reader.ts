@@ -2,34 +2,26 @@
  * The bytes of one file as the datanodes have them. Sequential readers get whole frames, and the
  * next ones are fetched before they ask, in a window that grows; others get exactly their blocks.
  */
-import { sleep } from '../common/async.js';
-import { toFsError } from '../common/errors.js';
 import { FRAME_PAYLOAD_BYTES_MAX, MIB, READ_AHEAD_BYTES_MAX } from '../common/limits.js';
 import type { InodeId } from '../common/ids.js';
-import { Backoff } from '../proto/control/channel.js';
 import type { ChunkLocation } from '../proto/control/generated/namespace.js';
-import { ReplicasFailed, type ChunkReader } from './chunk-reader.js';
+import type { ChunkReader } from './chunk-reader.js';
 import type { Layout } from './layout.js';
+import { Patience, type PatienceOptions } from './patience.js';
 import type { ReadCache } from './read-cache.js';
 
 /** A reader that is this near to where it was expected is still called sequential. */
 const SLACK_BYTES = 2 * MIB;
 const FRAME = FRAME_PAYLOAD_BYTES_MAX;
-/** Fresh locations asked for before bytes that are bad everywhere are given up. */
-const BAD_EVERYWHERE_MAX = 3;
 
-export interface ReaderSource {
+export interface ReaderSource extends PatienceOptions {
   readonly inode: InodeId;
   readonly chunkBytes: number;
   readonly layout: Layout;
   readonly chunks: ChunkReader;
   readonly cache: ReadCache;
-  /** For how long unreachable bytes are tried; undefined: for ever. */
-  readonly timeoutMs: number | undefined;
   /** Where this client itself is writing a chunk, with the bytes it has put there. */
   written(index: number): { location: ChunkLocation | undefined; length: number } | undefined;
-  /** False: nobody waits any more, stop trying. */
-  isWanted(): boolean;
 }
 
 export class FileReader {
@@ -103,9 +95,7 @@ export class FileReader {
     const { chunkBytes } = this.source;
     const index = Math.floor(start / chunkBytes);
     const offset = start - index * chunkBytes;
-    const backoff = new Backoff();
-    const sinceMs = Date.now();
-    let badEverywhere = 0;
+    const patience = new Patience(this.source);
     for (let attempt = 0; ; attempt += 1) {
       const { location, length } = await this.#locate(index, attempt > 0);
       const readable = Math.min(end - start, Math.max(0, length - offset));
@@ -114,14 +104,8 @@ export class FileReader {
         const bytes = await this.source.chunks.read(location, offset, readable);
         return padded(bytes, 0, end - start);
       } catch (error) {
-        const failure = toFsError(error);
-        if (!(failure instanceof ReplicasFailed) || !this.source.isWanted()) throw failure;
-        if (failure.allBad) badEverywhere += 1;
-        if (badEverywhere >= BAD_EVERYWHERE_MAX) throw failure;
-        const { timeoutMs } = this.source;
-        if (timeoutMs !== undefined && Date.now() - sinceMs > timeoutMs) throw failure;
         this.source.layout.drop();
-        await sleep(backoff.next());
+        await patience.afterFailure(error);
       }
     }
   }

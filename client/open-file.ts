@@ -3,7 +3,7 @@ import { FsError } from '../common/errors.js';
 import type { HandleId, InodeId } from '../common/ids.js';
 import type { InterruptSignal } from './interrupt.js';
 import type { SharedFile } from './shared-file.js';
-import type { Attributes, OpenFile } from './types.js';
+import type { Attributes, OpenFile, Whence } from './types.js';
 
 export interface OpenFlags {
   read: boolean;
@@ -40,6 +40,11 @@ export class ClientOpenFile implements OpenFile {
   async read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     this.#check(this.flags.read);
     return this.file.read(offset, length, signal);
+  }
+
+  async seek(offset: number, whence: Whence, signal?: InterruptSignal): Promise<number> {
+    this.#check(true);
+    return this.file.seek(offset, whence, signal);
   }
 
   async write(

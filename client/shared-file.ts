@@ -21,8 +21,9 @@ import { FileReader } from './file-reader.js';
 import { interruptible, type InterruptSignal } from './interrupt.js';
 import type { Metadata } from './metadata.js';
 import type { ReadCache } from './read-cache.js';
+import { seek } from './seek.js';
 import type { Session } from './session.js';
-import type { Attributes } from './types.js';
+import type { Attributes, Whence } from './types.js';
 import { WriteBehind } from './write-behind.js';
 import type { WriteJournal } from './write-journal.js';
 
@@ -154,6 +155,18 @@ export class SharedFile {
     }
     if (storage === 'none' && this.behind.leases.size === 0) return Buffer.alloc(end - offset);
     return this.#reader.read(offset, end, size);
+  }
+
+  /** As lseek(2). Throws ENXIO where there is nothing to be found. */
+  async seek(offset: number, whence: Whence, signal?: InterruptSignal): Promise<number> {
+    this.#check();
+    if (this.behind.isDirty) await this.flushInBackground();
+    const { content } = this;
+    const { chunks, session } = this.environment;
+    const { timeoutMs, welcome } = session;
+    const isWanted = () => this.opens > 0;
+    const source = { content, chunks, chunkBytes: welcome.chunkSize, timeoutMs, isWanted };
+    return interruptible(seek(source, offset, whence), signal);
   }
 
   /** Takes `data` in; with `sync` it is on every disk on return. Resolves with its offset. */

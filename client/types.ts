@@ -106,6 +106,9 @@ export interface FsStatistics {
   inodesUsed: number;
 }
 
+/** What lseek(2) seeks: SEEK_DATA or SEEK_HOLE. */
+export type Whence = 'data' | 'hole';
+
 /** One open of a regular file. Opens of one inode in one client share its buffers. */
 export interface OpenFile {
   readonly inode: InodeId;
@@ -118,6 +121,8 @@ export interface OpenFile {
   readonly opened: Attributes;
   /** Up to `length` bytes at `offset`; shorter only at the end of the file. Holes are zeros. */
   read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer>;
+  /** Where data, or a hole, begins at or after `offset`. Throws ENXIO where there is none. */
+  seek(offset: number, whence: Whence, signal?: InterruptSignal): Promise<number>;
   /**
    * Takes all of `data` or throws. `offset` null appends. `data` belongs to the caller again when
    * the promise resolves. An earlier failed write-behind is thrown here once (semantics.md 11).

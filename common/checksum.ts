@@ -8,12 +8,19 @@ import { BLOCK_BYTES } from './limits.js';
 
 const ZEROS = Buffer.alloc(BLOCK_BYTES);
 const CRC_OF_ZEROS = crc32(ZEROS);
+/** Of a block whose CRC is that of zeros and which is not zeros; any number but 0. */
+const SUM_OF_COLLISION = 1;
 
-/** Checksum of one block of at most BLOCK_BYTES; a shorter one counts as padded with zeros. */
+/**
+ * Checksum of one block of at most BLOCK_BYTES; a shorter one counts as padded with zeros. It is 0
+ * for zeros and for nothing else, so that the table alone says where a chunk has data.
+ */
 export function blockChecksum(block: Buffer): number {
   let crc = crc32(block);
   if (block.length < BLOCK_BYTES) crc = crc32(ZEROS.subarray(block.length), crc);
-  return (crc ^ CRC_OF_ZEROS) >>> 0;
+  const sum = (crc ^ CRC_OF_ZEROS) >>> 0;
+  if (sum !== 0) return sum;
+  return block.equals(ZEROS.subarray(0, block.length)) ? 0 : SUM_OF_COLLISION;
 }
 
 /** Number of blocks that the byte range [offset, offset + length) touches. */

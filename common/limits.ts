@@ -21,6 +21,8 @@ export const CHUNK_BYTES = 64 * MIB;
 export const FILE_BYTES_MAX = 2 ** 53 - CHUNK_BYTES;
 /** Checksums cover this much each: the page size, so a page write never reads a block first. */
 export const BLOCK_BYTES = 4 * KIB;
+/** One bit for each block of a chunk. */
+export const BLOCK_MAP_BYTES = CHUNK_BYTES / BLOCK_BYTES / 8;
 export const INLINE_BYTES_MAX_DEFAULT = 16 * KIB;
 /** What an operator may configure at most: inline data travels in control messages. */
 export const INLINE_BYTES_MAX = 256 * KIB;

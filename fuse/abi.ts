@@ -160,6 +160,9 @@ export const WRITE_IN = struct({
 
 export const WRITE_OUT = struct({ size: u32, pad: padding(4) });
 
+export const LSEEK_IN = struct({ fh: u64, offset: offset64, whence: u32, pad: padding(4) });
+export const LSEEK_OUT = struct({ offset: u64 });
+
 export const FILE_LOCK = struct({ start: opaque64, end: opaque64, type: u32, pid: u32 });
 export const LK_IN = struct({
   fh: u64,

@@ -120,6 +120,9 @@ export const FATTR = {
   KILL_SUIDGID: 1 << 11,
 } as const;
 
+/** `whence` of LSEEK; the kernel serves the others itself. */
+export const Seek = { SEEK_DATA: 3, SEEK_HOLE: 4 } as const;
+
 /** `open_flags` of the replies to OPEN, CREATE and OPENDIR. */
 export const FOPEN = {
   DIRECT_IO: 1 << 0,

@@ -2,7 +2,7 @@
  * One row for each opcode that is served: its name, the layout of its arguments, how many names
  * follow them, the layout of the reply, whether a reply is owed, what it locks in the kernel
  * while it is under way, and the handler. An opcode without a row is answered with ENOSYS, which
- * the kernel takes as 'never ask again': LSEEK, FALLOCATE, COPY_FILE_RANGE, POLL, ACCESS.
+ * the kernel takes as 'never ask again': FALLOCATE, COPY_FILE_RANGE, POLL, ACCESS.
  */
 import type { Struct, StructValue } from '../common/struct.js';
 import * as abi from './abi.js';
@@ -12,6 +12,7 @@ import * as file from './handlers/file.js';
 import * as inode from './handlers/inode.js';
 import * as lock from './handlers/lock.js';
 import * as names from './handlers/names.js';
+import * as range from './handlers/range.js';
 import * as xattr from './handlers/xattr.js';
 import type { MountState } from './mount-state.js';
 import type { KernelRequest } from './request.js';
@@ -144,6 +145,12 @@ declare('FUSE_WRITE', {
 declare('FUSE_FLUSH', { request: abi.FLUSH_IN, handle: file.flush });
 declare('FUSE_RELEASE', { request: abi.RELEASE_IN, handle: file.release });
 declare('FUSE_FSYNC', { request: abi.FSYNC_IN, handle: file.fsync });
+
+declare('FUSE_LSEEK', {
+  request: abi.LSEEK_IN,
+  reply: abi.LSEEK_OUT,
+  handle: range.lseek,
+});
 
 declare('FUSE_GETLK', { request: abi.LK_IN, reply: abi.LK_OUT, handle: lock.getlk });
 declare('FUSE_SETLK', { request: abi.LK_IN, handle: lock.setlk });

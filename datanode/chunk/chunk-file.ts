@@ -6,7 +6,7 @@
 import { blockChecksum, firstBadPiece } from '../../common/checksum.js';
 import type { Disk, DiskFile } from '../../common/disk.js';
 import { FsError } from '../../common/errors.js';
-import { BLOCK_BYTES, SYNC_WRITE_BYTES_MAX } from '../../common/limits.js';
+import { BLOCK_BYTES, BLOCK_MAP_BYTES, SYNC_WRITE_BYTES_MAX } from '../../common/limits.js';
 import type { BufferPool } from './buffer-pool.js';
 import {
   DATA_START,
@@ -147,6 +147,17 @@ export class ChunkFile {
     }
     this.#around.buffers.give(range.payload);
     return bad;
+  }
+
+  /** One bit for each block, the lowest first: 1 where it has data, 0 where it is zeros. */
+  blockMap(): Buffer {
+    const map = Buffer.alloc(BLOCK_MAP_BYTES);
+    const blocks = Math.ceil(this.#length / BLOCK_BYTES);
+    for (let block = 0; block < blocks; block += 1) {
+      if (this.#table.readUInt32LE(block * 4) === 0) continue;
+      map[block >>> 3] = (map[block >>> 3] ?? 0) | (1 << (block & 7));
+    }
+    return map;
   }
 
   /** Cuts to `offset` bytes; a shorter file stays as it is. Throws as `write` does. */

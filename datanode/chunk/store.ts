@@ -100,17 +100,17 @@ export class ChunkStore {
   /** Whole blocks around the range. Throws ENOENT, ESTALE, EIO, EAGAIN (untrusted). */
   async read(chunk: ChunkId, version: number, offset: number, length: number): Promise<BlockRange> {
     if (this.isUntrusted(chunk)) throw notTrusted(chunk);
-    return this.#withFile(chunk, version, 'shared', (file) => file.read(offset, length));
+    return this.withFile(chunk, version, 'shared', (file) => file.read(offset, length));
   }
 
   /** What was written before is on disk, and the file's name with it. */
   async sync(chunk: ChunkId, version: number): Promise<void> {
-    await this.#withFile(chunk, version, 'shared', (file) => this.#syncFile(chunk, file));
+    await this.withFile(chunk, version, 'shared', (file) => this.#syncFile(chunk, file));
   }
 
   /** Cuts the replica to `offset` bytes. */
   async trim(chunk: ChunkId, version: number, offset: number): Promise<void> {
-    await this.#withFile(chunk, version, 'exclusive', async (file) => {
+    await this.withFile(chunk, version, 'exclusive', async (file) => {
       if (offset >= file.length) return;
       this.#options.intent.mark(chunk, version, offset, file.length - offset);
       await file.trim(offset);
@@ -122,25 +122,19 @@ export class ChunkStore {
     return this.#options.intent.isUntrusted(chunk);
   }
 
-  /** Bytes held. Throws as `read`. */
-  async length(chunk: ChunkId, version: number): Promise<number> {
-    if (this.isUntrusted(chunk)) throw notTrusted(chunk);
-    return this.#withFile(chunk, version, 'shared', async (file) => file.length);
-  }
-
   /** Reads and checks every block, letting other work in between; not of an untrusted one. */
   async verify(
     chunk: ChunkId,
     version: number,
   ): Promise<{ length: number; bad: number[]; untrusted: boolean }> {
     if (this.isUntrusted(chunk)) {
-      const held = await this.#withFile(chunk, version, 'shared', async (file) => file.length);
+      const held = await this.withFile(chunk, version, 'shared', async (file) => file.length);
       return { length: held, bad: [], untrusted: true };
     }
     const bad: number[] = [];
     let length = CHUNK_BYTES;
     for (let at = 0; at < length; at += FRAME_PAYLOAD_BYTES_MAX) {
-      await this.#withFile(chunk, version, 'shared', async (file) => {
+      await this.withFile(chunk, version, 'shared', async (file) => {
         length = file.length;
         const bytes = Math.min(FRAME_PAYLOAD_BYTES_MAX, length - at);
         if (bytes > 0) bad.push(...(await file.badBlocks(at, bytes)));
@@ -201,7 +195,7 @@ export class ChunkStore {
 
   /** Makes the checksums of what a crash may have torn fit; how many blocks did not. */
   async recover(chunk: ChunkId, version: number, first: number, count: number): Promise<number> {
-    return this.#withFile(chunk, version, 'exclusive', async (file) => {
+    return this.withFile(chunk, version, 'exclusive', async (file) => {
       const wrong = await file.rechecksum(first, count);
       if (wrong < 0) throw new FsError('EIO', { message: 'interrupted write not repaired' });
       return wrong;
@@ -225,8 +219,8 @@ export class ChunkStore {
     this.#active.clear();
   }
 
-  /** Runs `task` on the open replica of exactly `version`. */
-  #withFile<T>(
+  /** Runs `task` on the open replica of exactly `version`, in its turn. Throws ENOENT, ESTALE. */
+  withFile<T>(
     chunk: ChunkId,
     version: number,
     access: Access,

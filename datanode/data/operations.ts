@@ -7,6 +7,7 @@ import { FsError } from '../../common/errors.js';
 import { chunkId } from '../../common/ids.js';
 import { replyFrame } from '../../proto/data/frame-codec.js';
 import { DataOp, FrameFlag, type Frame } from '../../proto/data/frame.js';
+import { blockMap, replicaLength } from '../chunk/shape.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Forward } from './forward.js';
 
@@ -29,6 +30,8 @@ export function serve(request: Frame, context: OperationContext): Promise<Frame>
       return serveTrim(request, context);
     case DataOp.STAT:
       return serveStat(request, context);
+    case DataOp.MAP:
+      return serveMap(request, context);
     default:
       throw new FsError('EPROTO', { message: `op ${request.op} in the middle of a connection` });
   }
@@ -91,6 +94,11 @@ async function serveRead(request: Frame, { store }: OperationContext): Promise<F
 }
 
 async function serveStat(request: Frame, { store }: OperationContext): Promise<Frame> {
-  const length = await store.length(chunkId(request.chunk), request.chunkVersion);
+  const length = await replicaLength(store, chunkId(request.chunk), request.chunkVersion);
   return replyFrame(request, { length });
+}
+
+async function serveMap(request: Frame, { store }: OperationContext): Promise<Frame> {
+  const payload = await blockMap(store, chunkId(request.chunk), request.chunkVersion);
+  return replyFrame(request, { payload });
 }

@@ -6,6 +6,7 @@ import { blocksTouched } from '../../common/checksum.js';
 import { FsError } from '../../common/errors.js';
 import {
   BLOCK_BYTES,
+  BLOCK_MAP_BYTES,
   CHAIN_LENGTH_MAX,
   CHUNK_BYTES,
   CLUSTER_ID_BYTES_MAX,
@@ -64,6 +65,7 @@ function checkRequest(header: FrameHeader): void {
     }
     case DataOp.SYNC:
     case DataOp.STAT:
+    case DataOp.MAP:
       return checkSizes(header, 0, 0);
     case DataOp.TRIM:
       if (header.offset > CHUNK_BYTES) throw wrong(`trim to ${header.offset}`);
@@ -76,10 +78,11 @@ function checkRequest(header: FrameHeader): void {
 function checkReply(header: FrameHeader): void {
   const { op, flags, errno } = header;
   if (flags !== FrameFlag.REPLY) throw wrong(`flags 0x${flags.toString(16)} on a reply`);
-  if (op < DataOp.HELLO || op > DataOp.STAT) throw wrong(`op ${op}`);
+  if (op < DataOp.HELLO || op > DataOp.MAP) throw wrong(`op ${op}`);
   checkChain(header, false);
   if (errno !== 0) return checkSizes(header, 0, FRAME_MESSAGE_BYTES_MAX);
   if (op === DataOp.HELLO) return checkSizes(header, 0, GREETING_BYTES_MAX);
+  if (op === DataOp.MAP) return checkSizes(header, 0, BLOCK_MAP_BYTES);
   if (op !== DataOp.READ) return checkSizes(header, 0, 0);
   if (header.offset % BLOCK_BYTES !== 0 || header.length % BLOCK_BYTES !== 0) {
     throw wrong('read reply not in whole blocks');

@@ -22,6 +22,8 @@ export const DataOp = {
   TRIM: 5,
   /** Bytes that the replica holds, in the reply's `length`. */
   STAT: 6,
+  /** Which blocks have data: one bit each in the reply's payload, the lowest first. */
+  MAP: 7,
 } as const;
 export type DataOp = (typeof DataOp)[keyof typeof DataOp];
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import {
   blockChecksum,
@@ -14,6 +15,18 @@ describe('checksum', () => {
     for (const length of [0, 1, 100, BLOCK_BYTES]) {
       expect(blockChecksum(Buffer.alloc(length))).toBe(0);
     }
+  });
+
+  test('a block that is not zeros never has checksum 0, also where its CRC is that of zeros', () => {
+    const block = Buffer.alloc(BLOCK_BYTES);
+    // The generator polynomial of CRC-32, its highest power first: it changes no remainder.
+    const generator = 0x1_04c1_1db7n;
+    for (let bit = 0; bit <= 32; bit += 1) {
+      if ((generator >> BigInt(32 - bit)) & 1n) block[100 + (bit >>> 3)]! |= 1 << (bit & 7);
+    }
+    expect(crc32(block)).toBe(crc32(Buffer.alloc(BLOCK_BYTES)));
+    expect(blockChecksum(block)).not.toBe(0);
+    expect(blockChecksum(block.subarray(0, 500))).toBe(blockChecksum(block));
   });
 
   test('a short block counts as padded with zeros', () => {

@@ -226,6 +226,7 @@ CALLS = {
     "read": read,
     "write": write,
     "direct": direct,
+    "seek": lambda fd, offset, whence: os.lseek(fd, offset, getattr(os, whence)),
     "fsync": lambda fd: os.fsync(fd),
     "truncate": lambda path, size: os.truncate(raw(path), size),
     "ftruncate": lambda fd, size: os.ftruncate(fd, size),

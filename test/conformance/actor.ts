@@ -75,6 +75,8 @@ export interface SystemActor extends Actor {
   openat2(path: string, flags: string, resolve: string, mode?: number): Promise<number>;
   readDirect(fd: number, offset: number, length: number): Promise<string>;
   writeDirect(fd: number, offset: number, data: string): Promise<number>;
+  /** lseek(2); gives the position. */
+  seek(fd: number, offset: number, whence: 'SEEK_SET' | 'SEEK_DATA' | 'SEEK_HOLE'): Promise<number>;
   access(path: string, mode: number): Promise<boolean>;
   /** `mode` with the type. */
   mknod(path: string, mode: number, device?: readonly [number, number]): Promise<void>;

@@ -9,11 +9,12 @@ import { entries } from './behaviours/entries.js';
 import { names } from './behaviours/names.js';
 import { opening } from './behaviours/opening.js';
 import { ownership } from './behaviours/ownership.js';
+import { ranges } from './behaviours/ranges.js';
 import { times } from './behaviours/times.js';
 import { xattrs } from './behaviours/xattrs.js';
 import { Subjects, SYSTEM_SUBJECTS } from './subjects.js';
 
-const TOPICS = { names, entries, ownership, opening, times, directories, xattrs, acls };
+const TOPICS = { names, entries, ownership, opening, times, directories, xattrs, acls, ranges };
 
 const subjects = new Subjects();
 afterAll(() => subjects[Symbol.asyncDispose]());

@@ -77,6 +77,7 @@ function actorOf(process: ActorProcess, identity: Identity | undefined): SystemA
     write: (fd, data, offset) => call('write', { fd, data, offset }),
     readDirect: (fd, offset, length) => call('direct', { fd, offset, length }),
     writeDirect: (fd, offset, data) => call('direct', { fd, offset, data }),
+    seek: (fd, offset, whence) => call('seek', { fd, offset, whence }),
     fsync: (fd) => call('fsync', { fd }),
     truncate: (path, size) => call('truncate', { path, size }),
     ftruncate: (fd, size) => call('ftruncate', { fd, size }),

@@ -190,6 +190,18 @@ export function trimRequest({ chunk, version = 1, chain = [] }: ChunkRef, offset
   return { op: DataOp.TRIM, chunk, chunkVersion: version, offset, chain };
 }
 
+/** Numbers of the blocks that the replica says have data. */
+export async function dataBlocks(peer: DataConnection, ref: ChunkRef): Promise<number[]> {
+  const { chunk, version = 1 } = ref;
+  const map = { op: DataOp.MAP, chunk, chunkVersion: version, offset: 0 };
+  const { payload } = await peer.request(map);
+  const blocks: number[] = [];
+  for (let block = 0; block < payload.length * 8; block += 1) {
+    if (((payload[block >>> 3] ?? 0) >>> (block & 7)) & 1) blocks.push(block);
+  }
+  return blocks;
+}
+
 /** Bytes that differ from place to place. */
 export function pattern(length: number, seed = 1): Buffer {
   const bytes = Buffer.allocUnsafe(length);
