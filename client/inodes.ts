@@ -112,6 +112,10 @@ export class InodeClient implements Inodes {
     return this.#merge(attributes);
   }
 
+  now(): Timestamp {
+    return this.session.masterNow();
+  }
+
   async touchAccessTime(
     inode: InodeId,
     atime: Timestamp,

@@ -161,6 +161,8 @@ export interface Inodes {
     change: AttributeChange,
     options?: CallOptions,
   ): Promise<Attributes>;
+  /** The time by the master's clock. */
+  now(): Timestamp;
   /** Moves atime on to `atime`, if that is later. Nothing else changes, ctime neither. */
   touchAccessTime(inode: InodeId, atime: Timestamp, options?: CallOptions): Promise<Attributes>;
   /** A directory, fifo, socket, device or empty regular file: `mode` has the type. */

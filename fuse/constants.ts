@@ -167,6 +167,7 @@ export const OpenFlag = {
   O_DSYNC: 0o10000,
   /** x86-64; arm64 has 0o200000, which is O_DIRECTORY on x86-64. */
   O_DIRECT: process.arch === 'arm64' ? 0o200000 : 0o40000,
+  O_NOATIME: 0o1000000,
   O_SYNC: 0o4010000,
 } as const;
 

@@ -2,6 +2,7 @@
 import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
 import type { FileLocking, Inodes } from '../client/types.js';
+import type { AccessTimes } from './access-times.js';
 import type { Changes } from './changes.js';
 import type { Handles } from './handles.js';
 import type { KernelNodes } from './nodes.js';
@@ -12,6 +13,8 @@ export interface MountState {
   readonly nodes: KernelNodes;
   readonly changes: Changes;
   readonly handles: Handles;
+  /** Where the mount keeps atime. */
+  readonly accessTimes: AccessTimes | undefined;
   readonly log: Logger;
   /** How long the kernel may cache a name in `directory`, which is remembered as told. */
   entryMs(directory: InodeId): number;

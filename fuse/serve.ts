@@ -1,6 +1,8 @@
 /** The parts of a kernel mount put together, over one descriptor and one client. */
+import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
 import type { FileLocking, Inodes, Invalidation } from '../client/types.js';
+import { AccessTimes } from './access-times.js';
 import { Changes } from './changes.js';
 import { FuseDevice, type FuseDescriptors } from './device.js';
 import { Handles } from './handles.js';
@@ -20,6 +22,8 @@ export interface KernelMountOptions extends FuseDescriptors {
   agreed?: Negotiated | undefined;
   /** Was there a worker before this one? What it left unanswered is sent again. */
   replaces?: boolean;
+  /** Is atime kept? */
+  accessTimes?: boolean;
   /** Called before the kernel gets the reply to INIT. */
   onNegotiated?: (agreed: Negotiated) => void;
 }
@@ -85,20 +89,24 @@ export class KernelMount {
 
   #newSession({ inodes, locks: fileLocks }: Served): Session {
     const nodes = this.#nodes;
+    const { log } = this.#options;
+    const invalidate = (inode: InodeId, from?: number) => this.#recalls.invalidate(inode, from);
+    const accessTimes = new AccessTimes({ inodes, invalidate, log });
     const mount: MountState = {
       inodes,
       fileLocks,
       nodes,
       changes: this.#changes,
       handles: new Handles(inodes, this.#changes),
-      log: this.#options.log,
+      accessTimes: this.#options.accessTimes ? accessTimes : undefined,
+      log,
       entryMs: (directory) => {
         nodes.noteNames(directory);
         const cacheMs = inodes.cacheMs(directory);
         if (this.#can(canDropAllEntries)) return cacheMs;
         return Math.min(cacheMs, ENTRY_MS_MAX_WITHOUT_EPOCH);
       },
-      invalidate: (inode, from) => this.#recalls.invalidate(inode, from),
+      invalidate,
     };
     const session = new Session({
       mount,

@@ -49,7 +49,7 @@ export interface MountOptions {
   nodeDeadMs?: number;
   /** The first column of the mount table. */
   source?: string;
-  /** Options of mount(8) that concern the VFS: ro, noatime, nosuid, … */
+  /** Options of mount(8) that concern the VFS: ro, nosuid, …; 'relatime' has atime kept. */
   options?: readonly string[];
   /** A compiled worker other than the one next to this file. */
   workerFile?: string;
@@ -82,6 +82,11 @@ export async function mountAndSupervise(options: MountOptions): Promise<Supervis
     for (const opened of [fd, ...journals]) fs.closeSync(opened);
     throw error;
   }
+}
+
+/** As with other file systems it is asked for by name, and not where nothing may be written. */
+function keepsAccessTimes(options: readonly string[]): boolean {
+  return options.includes('relatime') && !options.includes('ro');
 }
 
 /** A file in memory that lives as long as somebody has it open. */
@@ -248,6 +253,7 @@ class Supervisor implements SupervisedMount {
       master,
       logLevel: log.level,
       journalBytes: JOURNAL_FILE_BYTES,
+      accessTimes: keepsAccessTimes(this.#options.options ?? []),
       replaces,
       ...(shortCircuit === undefined ? {} : { shortCircuit }),
       ...(cluster === undefined ? {} : { cluster }),

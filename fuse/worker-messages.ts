@@ -21,6 +21,8 @@ export interface WorkerStart {
   timeoutMs?: number;
   nodeDeadMs?: number;
   shortCircuit?: boolean;
+  /** Is atime kept? */
+  accessTimes: boolean;
   logLevel: string;
   journalBytes: number;
   /** Of a worker that replaces another. */

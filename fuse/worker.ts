@@ -80,6 +80,7 @@ class MountWorker {
       log: this.#log,
       agreed: start.agreed,
       replaces: start.replaces,
+      accessTimes: start.accessTimes,
       onNegotiated: (agreed) => {
         tell({ type: 'negotiated', agreed });
         this.#tellReady();

@@ -65,7 +65,7 @@ export function mountCommand(settings: Settings): CommandModule<object, MountArg
             options: {
               type: 'string',
               alias: 'o',
-              describe: 'Options of mount(8): ro, noatime, nosuid, nodev, noexec',
+              describe: 'Options of mount(8): ro, relatime, nosuid, nodev, noexec',
             },
             ...LOG_OPTIONS,
           },

@@ -5,7 +5,7 @@
 import { inodeId } from '../../common/ids.js';
 import type { OpenOut, READ_IN } from '../abi.js';
 import { toEntryOut } from '../attributes.js';
-import { Mode } from '../constants.js';
+import { Mode, OpenFlag } from '../constants.js';
 import { DirentPacker } from '../dirent.js';
 import type { Remaining } from '../directory-stream.js';
 import type { MountState } from '../mount-state.js';
@@ -53,6 +53,7 @@ async function list(
   args: ReadIn,
   plus: boolean,
 ): Promise<Buffer> {
+  if ((args.flags & OpenFlag.O_NOATIME) === 0) mount.accessTimes?.noteRead(request.nodeid);
   try {
     return await listThere(mount, request, args, plus);
   } catch (error) {

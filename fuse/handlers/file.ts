@@ -124,7 +124,8 @@ function opened(mount: MountState, request: KernelRequest, file: OpenFile, flags
   const isDirect = (flags & (OpenFlag.O_DIRECT | OpenFlag.O_APPEND)) !== 0 || !file.cacheable;
   if (isDirect) openFlags |= FOPEN.DIRECT_IO;
   else if (mount.nodes.mayKeepPages(file.inode, file.opened.dataVersion)) {
-    openFlags |= FOPEN.KEEP_CACHE;
+    // Of what the kernel reads from its own pages nobody would hear.
+    if (!mount.accessTimes?.isDue(file.opened)) openFlags |= FOPEN.KEEP_CACHE;
   }
   if (!mayNeedFlush(mount, file, flags)) openFlags |= FOPEN.NOFLUSH;
   return { fh: request.unique, openFlags };
@@ -148,6 +149,7 @@ export async function read(
   args: ReadIn,
 ): Promise<Buffer> {
   if (args.offset >= FILE_BYTES_MAX) return EMPTY;
+  if ((args.flags & OpenFlag.O_NOATIME) === 0) mount.accessTimes?.noteRead(request.nodeid);
   const handle =
     mount.handles.file(args.fh) ??
     (await mount.handles.fileOrReopen(args.fh, request.nodeid, args.flags));

@@ -52,6 +52,8 @@ export async function getattr(mount: MountState, request: KernelRequest) {
 
 /** A removed directory that is some process's working directory still has attributes. */
 async function attributesOrRemains(mount: MountState, request: KernelRequest) {
+  const touching = mount.accessTimes?.settled(request.nodeid);
+  if (touching) await touching;
   try {
     return await mount.inodes.getAttributes(request.nodeid, request.options);
   } catch (error) {
@@ -103,6 +105,9 @@ type SetattrIn = ReturnType<(typeof SETATTR_IN)['decode']>;
 
 export async function setattr(mount: MountState, request: KernelRequest, args: SetattrIn) {
   const change = attributeChange(args);
+  // What was read before comes before.
+  const touching = mount.accessTimes?.settled(request.nodeid);
+  if (touching) await touching;
   if ((args.valid & FATTR.KILL_SUIDGID) !== 0 && change.mode === undefined) {
     if (await hasPrivilege(mount, request)) change.dropPrivilege = true;
   }
@@ -137,6 +142,7 @@ function time(wholeSeconds: number, fraction: number) {
 }
 
 export function readlink(mount: MountState, request: KernelRequest): Promise<Buffer> {
+  mount.accessTimes?.noteRead(request.nodeid);
   return mount.inodes.readLink(request.nodeid, request.options);
 }
 

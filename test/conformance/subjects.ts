@@ -52,7 +52,10 @@ export class Subjects implements AsyncDisposable {
   }
 
   cluster(): Promise<ProcessCluster> {
-    this.#cluster ??= ProcessCluster.start({ datanodes: 2 });
+    this.#cluster ??= ProcessCluster.start({
+      datanodes: 2,
+      extraArguments: (role) => (role.startsWith('mount') ? ['--options', 'relatime'] : []),
+    });
     return this.#cluster;
   }
 

@@ -68,6 +68,7 @@ export class SyntheticKernel {
       changes,
       nodes: new KernelNodes(),
       handles: new Handles(inodes, changes),
+      accessTimes: undefined,
       log: silentLogger,
       entryMs: (directory) => inodes.cacheMs(directory),
       invalidate: (inode) => void this.invalidated.push(inode),

@@ -7,11 +7,13 @@ import {
   fails,
   makeFile,
   PAST,
+  readFile,
   timesMoved,
   writeFile,
   type Behaviours,
 } from '../behaviour.js';
 
+const DAY_S = 24 * 60 * 60;
 const LATER: Moment = [1_577_836_800, 0];
 
 /** For the directory: whatever changes its names. */
@@ -164,6 +166,30 @@ export const times: Behaviours = {
       await fs.setTimes('l', PAST, PAST);
       expect((await fs.stat('f')).mtime).toEqual(PAST);
     },
+    'reading moves atime where it is not later than mtime and ctime': async (fs) => {
+      await writeFile(fs, 'f', 'content');
+      expect(await timesMoved(fs, 'f', () => readFile(fs, 'f'))).toBe('atime');
+      const read = (await fs.stat('f')).atime;
+      await sleep(12);
+      await readFile(fs, 'f');
+      expect((await fs.stat('f')).atime).toEqual(read);
+      await writeFile(fs, 'f', 'changed');
+      await sleep(12);
+      await readFile(fs, 'f');
+      expect((await fs.stat('f')).atime).not.toEqual(read);
+    },
+    'or where it is older than a day': async (fs) => {
+      await writeFile(fs, 'f', 'content');
+      const now = (await fs.stat('f')).ctime[0];
+      const soon: Moment = [now + 1000, 0];
+      // Later than mtime and ctime: left alone. (A day is not waited for.)
+      await fs.setTimes('f', soon, PAST);
+      await readFile(fs, 'f');
+      expect((await fs.stat('f')).atime).toEqual(soon);
+      await fs.setTimes('f', [now - 2 * DAY_S, 0], PAST);
+      await readFile(fs, 'f');
+      expect((await fs.stat('f')).atime[0]).toBeGreaterThanOrEqual(now);
+    },
     'O_NOATIME, a look without reading, and reading nothing leave atime': async (fs) => {
       await writeFile(fs, 'f', 'content');
       const quiet = await fs.open('f', 'O_RDONLY|O_NOATIME');
@@ -171,6 +197,17 @@ export const times: Behaviours = {
       await fails('EPERM', fs.as(ALICE).open('f', 'O_RDONLY|O_NOATIME'));
       const writer = await fs.open('f', 'O_WRONLY');
       expect(await timesMoved(fs, 'f', () => fs.write(writer, 'x'))).toBe('mtime ctime');
+    },
+    'listing a directory and reading a link move their atime': async (fs) => {
+      await fs.mkdir('d');
+      await makeFile(fs, 'd/f');
+      expect(await timesMoved(fs, 'd', () => fs.list('d'))).toBe('atime');
+      expect(await timesMoved(fs, 'd', () => fs.stat('d/f'))).toBe('');
+      await fs.symlink('d', 'l');
+      await fs.setTimes('l', PAST, PAST, false);
+      await sleep(12);
+      await fs.readlink('l');
+      expect((await fs.lstat('l')).atime).not.toEqual(PAST);
     },
     'extended attributes move ctime': async (fs) => {
       await makeFile(fs, 'f');
