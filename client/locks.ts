@@ -211,6 +211,11 @@ export class LockClient implements FileLocking {
   }
 
   #applied(inode: InodeId, attempt: LockAttempt): void {
+    // Asked under a session that is gone, granted under the next: without those it had before.
+    if (attempt.request.type !== undefined && this.#lost.has(attempt.handle)) {
+      attempt.abandoned = true;
+      attempt.fail(lockLost());
+    }
     const before = this.#wantedBack(inode, attempt);
     this.#mirrors.apply(inode, attempt.request, attempt.handle);
     this.#succeeded(inode, attempt, before);

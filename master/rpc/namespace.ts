@@ -128,8 +128,10 @@ class Connection implements Outlet {
     if (this.#closed) return;
     try {
       if (!this.#greeted) this.#onFirst(request);
-      else if (this.#session) this.#onRequest(this.#session, request);
-      else this.#keepEarly(request);
+      else if (this.#session) {
+        this.#dependencies.sessions.welcomed(this.#session);
+        this.#onRequest(this.#session, request);
+      } else this.#keepEarly(request);
     } catch (error) {
       this.close(toFsError(error));
     }

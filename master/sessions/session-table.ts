@@ -154,6 +154,11 @@ export class SessionTable {
     this.#endGraceIfOver();
   }
 
+  /** The session has received its welcome. */
+  welcomed(session: Session): void {
+    session.lossUntold = false;
+  }
+
   /** The session was heard: its lease begins anew. */
   heard(session: Session): void {
     session.heardMs = this.#clock.monotonicMs();
@@ -184,7 +189,7 @@ export class SessionTable {
     session.outlet?.close(new FsError('ECONNRESET', { message: 'the session goes on elsewhere' }));
     session.outlet = outlet;
     this.heard(session);
-    return { session, resumed: true, cachesLost: session.awaited };
+    return { session, resumed: true, cachesLost: session.lossUntold };
   }
 
   async #create(hello: Hello): Promise<Session> {

@@ -50,12 +50,15 @@ export class Session {
   heardMs: number;
   /** From before a restart of the master, and not back yet. */
   awaited: boolean;
+  /** From before a restart, and may not know yet that what it was promised is forgotten. */
+  lossUntold: boolean;
   ended = false;
 
   constructor(row: SessionRow, heardMs: number, awaited: boolean) {
     this.row = row;
     this.heardMs = heardMs;
     this.awaited = awaited;
+    this.lossUntold = awaited;
   }
 
   get id(): SessionId {

@@ -265,3 +265,20 @@ test('a second connection of a session takes it over', async () => {
   expect(await a.ended).toBeDefined();
   expect((await b.call('statFs', {})).errno).toBe(0);
 });
+
+test('a restarted master says that promises are lost until the client has heard it', async () => {
+  await using fixture = await MasterFixture.create();
+  const { session, secret } = (await fixture.peer()).welcome;
+  await fixture.stop();
+  await fixture.start();
+  // The welcome may be lost with its connection.
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const back = await fixture.peer({ session, secret });
+    expect(back.welcome).toMatchObject({ resumed: true, cachesLost: true });
+    back.disconnect();
+  }
+  const back = await fixture.peer({ session, secret });
+  await back.call('statFs', {});
+  back.disconnect();
+  expect((await fixture.peer({ session, secret })).welcome.cachesLost).toBe(false);
+});
