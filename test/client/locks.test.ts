@@ -6,6 +6,7 @@ import type { LockOptions, OpenFile } from '../../client/types.js';
 import { WHOLE_FILE, type LockRequest } from '../../common/file-locks.js';
 import { handleId, ROOT_INODE, type InodeId } from '../../common/ids.js';
 import { startCluster, type TestCluster } from '../../testing/index.js';
+import { SessionPeer } from '../master/session-peer.js';
 import { FaultyProxy } from '../support/faulty-network.js';
 
 const ME = { uid: 0, gid: 0 };
@@ -244,6 +245,36 @@ describe('what outlives whom', () => {
     await fresh.close();
     await c.close();
     await next.close();
+  });
+
+  test('a live client that lost its session loses its locks, and waits anew', async () => {
+    const client = await openClient({ master: proxy.address, kind: 'mount' });
+    const locked = await openBy(client);
+    const free = await openBy(client);
+    await openBy(b);
+    const handle = locked.handle;
+    expect(await set(client, posix(1, 'write', 0, 9), { handle })).toBe('ok');
+    expect(await set(b, posix(2, 'write', 20, 29))).toBe('ok');
+    const before = sent(client, 'setLock');
+    const more = set(client, posix(1, 'write', 20, 29), { handle, wait: true });
+    const other = set(client, posix(3, 'write', 20, 29), { handle: free.handle, wait: true });
+    await expect.poll(() => sent(client, 'setLock')).toBe(before + 2);
+    proxy.refuse(true);
+    proxy.cut();
+    const { id: session, secret } = client.session;
+    const peer = await SessionPeer.connect(cluster.address, { session, secret });
+    await peer.goodbye();
+    expect(await set(b, posix(2, 'write', 0, 9))).toBe('ok');
+    proxy.refuse(false);
+    expect(await more).toBe('EIO');
+    await expect(locked.read(0, 1)).rejects.toMatchObject({ code: 'EIO' });
+    expect(await set(client, posix(1, 'read', 50, 59), { handle })).toBe('EIO');
+    await b.locks.closed(inode, '2');
+    expect(await other).toBe('ok');
+    await free.write(0, Buffer.from('x'));
+    expect(await set(b, posix(2, 'write', 0, 9))).toBe('ok');
+    await client.locks.released(inode, handle);
+    await client.close();
   });
 
   test('a worker that takes over has the locks of the dead one, and unlocks them', async () => {

@@ -12,6 +12,8 @@ import { waitFor } from '../support/wait.js';
 let cluster: ProcessCluster;
 let admin: Admin;
 const mounts: string[] = [];
+/** Used again by the next test: a program takes its time to start. */
+const idle: Locker[] = [];
 let lockers: Locker[] = [];
 let serial = 0;
 
@@ -21,12 +23,16 @@ beforeAll(async () => {
   admin = new Admin(cluster.address, 10_000);
 });
 afterAll(async () => {
+  await Promise.all(idle.map((locker) => locker.kill()));
   admin?.close();
   await cluster?.stop();
 });
 beforeEach(() => void (serial += 1));
 afterEach(async () => {
-  await Promise.all(lockers.map((locker) => locker.kill()));
+  for (const locker of lockers) {
+    if (await locker.reset()) idle.push(locker);
+    else await locker.kill();
+  }
   lockers = [];
 });
 
@@ -34,7 +40,7 @@ const path = (mount: number, file = 'f') => `${mounts[mount]}/${file}${serial}`;
 
 /** A process that has this test's file open through a mount, as `f`. */
 async function locker(mount: number, ...more: string[]): Promise<Locker> {
-  const started = new Locker();
+  const started = idle.pop() ?? new Locker();
   lockers.push(started);
   expect(await started.ask(['open', 'f', path(mount), ...more].join(' '))).toBe('ok');
   return started;
@@ -244,13 +250,13 @@ test.each(['fcntl', 'flock'])(
 test('flock(1) on two mounts: one critical section at a time', { timeout: 120_000 }, async () => {
   const counter = (mount: number) =>
     shell(
-      `for i in $(seq 25); do flock ${path(mount)} -c '
+      `for i in $(seq 12); do flock ${path(mount)} -c '
          n=$(cat ${path(mount, 'n')} 2>/dev/null || echo 0); echo $((n + 1)) > ${path(mount, 'n')}'
        done`,
       { timeoutMs: 100_000 },
     );
   await Promise.all([counter(0), counter(1), counter(0)]);
-  expect(await shell(`cat ${path(2, 'n')}`)).toBe('75\n');
+  expect(await shell(`cat ${path(2, 'n')}`)).toBe('36\n');
 });
 
 test('cairn locks shows who holds what, also what a mount decides itself', async () => {

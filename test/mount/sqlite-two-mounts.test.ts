@@ -7,7 +7,7 @@ import { quote, shell } from '../support/run.js';
 const ROOT = resolve(import.meta.dirname, '../..');
 const WRITERS = 4;
 /** In all. The 2,000 that are promised take two minutes. */
-const TRANSACTIONS = Number(process.env['CAIRN_TEST_SQLITE_TRANSACTIONS'] ?? 160);
+const TRANSACTIONS = Number(process.env['CAIRN_TEST_SQLITE_TRANSACTIONS'] ?? 120);
 
 /** Transactions that read, add and write back, so that a lost one shows in the sum. */
 const WRITER = `

@@ -15,8 +15,11 @@ COMMANDS = {
     'ofd': (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW),
 }
 LAYOUT = 'hhqqi4x'
-def do(verb, name, *args):
-    if verb == 'open':
+def do(verb, name='', *args):
+    if verb == 'reset':
+        for fd in files.values(): os.close(fd)
+        files.clear()
+    elif verb == 'open':
         files[name] = os.open(args[0], os.O_RDWR | os.O_CREAT if len(args) < 2 else os.O_RDONLY)
     elif verb == 'close':
         os.close(files.pop(name))
@@ -74,6 +77,12 @@ export class Locker implements AsyncDisposable {
       this.#asked.push(resolve);
       this.#process.stdin?.write(`${command}\n`);
     });
+  }
+
+  /** Closes all files; false where the process is gone, or still waits for a lock. */
+  async reset(): Promise<boolean> {
+    if (this.#asked.length > 0 || this.#process.exitCode !== null) return false;
+    return this.#process.signalCode === null && (await this.ask('reset')) === 'ok';
   }
 
   /** A signal with a handler, which ends what the process waits for. */
