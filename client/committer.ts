@@ -22,6 +22,12 @@ import type { WriteBehindContext } from './write-behind.js';
 /** Chunk leases of one file that are kept after their data was committed. */
 const LEASES_KEPT = 4;
 
+/** Of utimens(2) on a file with bytes to commit. */
+export interface NewTimes {
+  readonly mtime: Timestamp;
+  readonly atime: Timestamp | undefined;
+}
+
 export class Committer {
   /** The flush under way, or the next, is to leave data on disks. */
   wantsSync = false;
@@ -104,8 +110,11 @@ export class Committer {
     if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
   }
 
-  /** Commits what waits as inline data. False where that cannot be: it goes to chunks. */
-  async commitInline(mtime: Timestamp | undefined): Promise<boolean> {
+  /**
+   * Commits what waits as inline data, with `times` as a durable change of the file's times.
+   * False where that cannot be: it goes to chunks, and the times are not set.
+   */
+  async commitInline(mtime: Timestamp | undefined, times?: NewTimes): Promise<boolean> {
     const { content, budget, journal, inode } = this.context;
     if (!this.extents.hasWaiting) return false;
     if (content.storage === 'unknown') await content.current();
@@ -119,8 +128,9 @@ export class Committer {
     const last = taken[taken.length - 1];
     const sizeAtLeast = last ? last.offset + last.length : 0;
     try {
-      const durable = this.wantsSync;
-      const attributes = await this.#call({ inlineWrites, sizeAtLeast, mtime, durable });
+      const durable = this.wantsSync || times !== undefined;
+      const commit = { inlineWrites, sizeAtLeast, mtime, durable, ...times };
+      const attributes = await this.#call(commit);
       content.inlineCommitted(attributes, inlineWrites);
       this.#own.clear();
     } catch (error) {
@@ -371,6 +381,7 @@ export class Committer {
         movedFromInline: false,
         movedFromVersion: 0,
         durable: false,
+        atime: undefined,
         ...commit,
       },
     });

@@ -6,6 +6,7 @@ import { FsError, toFsError } from '../common/errors.js';
 import type { Timestamp } from '../common/clock.js';
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
 import type { Opened, Recall, Result } from '../proto/control/generated/namespace.js';
+import type { NewTimes } from './committer.js';
 import type { Metadata } from './metadata.js';
 import { Mutations } from './mutations.js';
 import type { OpenFiles } from './open-files.js';
@@ -87,7 +88,12 @@ export class InodeClient implements Inodes {
     const file = this.files.get(inode);
     const { size, atime, mtime } = change;
     const isTimed = atime !== undefined || mtime !== undefined;
-    if (file?.behind.isDirty && (size !== undefined || isTimed)) await file.flush(options?.signal);
+    if (file?.behind.isDirty && (size !== undefined || isTimed)) {
+      const times = newTimes(change);
+      const attributes = times && (await file.flushWithTimes(times, options?.signal));
+      if (attributes) return this.#merge(attributes);
+      await file.flush(options?.signal);
+    }
     const moment = this.metadata.moment();
     const verb: Verb = {
       $case: 'setAttributes',
@@ -388,4 +394,12 @@ export class InodeClient implements Inodes {
   #call(verb: Verb, options: CallOptions | undefined) {
     return this.session.call(verb, { signal: options?.signal });
   }
+}
+
+/** Where a change is of times, and of nothing else, and both are said: what a commit can carry. */
+function newTimes(change: AttributeChange): NewTimes | undefined {
+  const { mode, uid, gid, size, atime, mtime, dropPrivilege } = change;
+  const others = [mode, uid, gid, size].some((field) => field !== undefined);
+  if (others || dropPrivilege || mtime === undefined) return undefined;
+  return mtime === 'now' || atime === 'now' ? undefined : { mtime, atime };
 }

@@ -14,6 +14,7 @@ import { FILE_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX } from '../common/limits.js';
 import type { Opened, Recall } from '../proto/control/generated/namespace.js';
 import type { ChunkReader } from './chunk-reader.js';
 import type { ChunkIo } from './chunk-writer.js';
+import type { NewTimes } from './committer.js';
 import type { DirtyBudget } from './dirty-budget.js';
 import type { Piece } from './dirty-extents.js';
 import { FileContent } from './file-content.js';
@@ -285,17 +286,37 @@ export class SharedFile {
     await interruptible(this.behind.sync(), signal);
   }
 
-  /** Where the user is interrupted and leaves, what fails is kept for the next call. */
+  /**
+   * `flush` with a change of times after what was written. The file as it is then; undefined where
+   * the times are still to be set.
+   */
+  async flushWithTimes(times: NewTimes, signal?: InterruptSignal): Promise<Attributes | undefined> {
+    const isSet = await this.#unlessInterrupted(this.behind.flushWithTimes(times), signal);
+    return isSet ? this.content.attributes : undefined;
+  }
+
   async #flushed(sync: boolean, signal: InterruptSignal | undefined): Promise<void> {
-    const flushing = this.behind.flush(sync);
-    let error: FsError | undefined;
+    const flushing = this.behind.flush(sync).then((error) => {
+      if (error) throw error;
+    });
+    await this.#unlessInterrupted(flushing, signal);
+  }
+
+  /** Where the user is interrupted and leaves, what fails is kept for the next call. */
+  async #unlessInterrupted<T>(
+    flushing: Promise<T>,
+    signal: InterruptSignal | undefined,
+  ): Promise<T> {
+    let isLeft = false;
+    flushing.catch((late: unknown) => {
+      if (isLeft) this.behind.putErrorBack(toFsError(late));
+    });
     try {
-      error = await interruptible(flushing, signal);
-    } catch (interrupt) {
-      void flushing.then((late) => late && this.behind.putErrorBack(late));
-      throw interrupt;
+      return await interruptible(flushing, signal);
+    } catch (error) {
+      isLeft = true;
+      throw error;
     }
-    if (error) throw error;
   }
 
   /** Flushes for somebody who is not the user: what fails is kept for the user. */

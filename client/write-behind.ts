@@ -20,7 +20,7 @@ import {
 import type { ChunkLocation } from '../proto/control/generated/namespace.js';
 import { ChunkLeases } from './chunk-leases.js';
 import type { ChunkIo } from './chunk-writer.js';
-import { Committer } from './committer.js';
+import { Committer, type NewTimes } from './committer.js';
 import { DirtyExtents, type Extent, type Piece } from './dirty-extents.js';
 import type { DirtyBudget } from './dirty-budget.js';
 import type { FileContent } from './file-content.js';
@@ -138,18 +138,27 @@ export class WriteBehind {
    */
   flush(sync = false): Promise<FsError | undefined> {
     if (sync) this.#committer.wantsSync = true;
-    if (!this.#flushing) {
-      this.#flushing = this.#flush().finally(() => {
-        this.#flushing = undefined;
-        this.#committer.wantsSync = false;
-      });
-      return this.#flushing;
-    }
+    if (!this.#flushing) return this.#begin(() => this.#committer.commitInline(this.#mtime));
     this.#nextFlush ??= this.#flushing.then(() => {
       this.#nextFlush = undefined;
       return this.flush();
     });
     return this.#nextFlush;
+  }
+
+  /**
+   * `flush`, of which one small commit also gives the file `times`, durably. False: they are still
+   * to be set. Throws what failed.
+   */
+  async flushWithTimes(times: NewTimes): Promise<boolean> {
+    if (this.#flushing || !this.#committer.mayInline()) return false;
+    let isTaken = false;
+    const error = await this.#begin(async () => {
+      isTaken = await this.#committer.commitInline(this.#mtime, times);
+      return isTaken;
+    });
+    if (error) throw error;
+    return isTaken;
   }
 
   /** Sends what waits, without a commit. */
@@ -213,10 +222,18 @@ export class WriteBehind {
     await this.#committer.returnLeases(kept);
   }
 
-  async #flush(): Promise<FsError | undefined> {
+  #begin(commitInline: () => Promise<boolean>): Promise<FsError | undefined> {
+    this.#flushing = this.#flush(commitInline).finally(() => {
+      this.#flushing = undefined;
+      this.#committer.wantsSync = false;
+    });
+    return this.#flushing;
+  }
+
+  async #flush(commitInline: () => Promise<boolean>): Promise<FsError | undefined> {
     const upTo = this.#context.journal.lastSequence;
     try {
-      const isInline = await this.#committer.commitInline(this.#mtime);
+      const isInline = await commitInline();
       if (!isInline) await this.#flushToChunks();
     } catch (error) {
       this.#error ??= toFsError(error);

@@ -78,7 +78,7 @@ export async function startMaster(options: MasterOptions): Promise<RunningMaster
   // What it would print comes to us as errors.
   setLogVerbosity(logVerbosity.NONE);
   const opened = openDatabase(options.dataDirectory);
-  const commit = new GroupCommit({ database: opened.database, log });
+  const commit = new GroupCommit({ opened, log });
   const server = new Server(SERVER_OPTIONS);
   let parts: Parts | undefined;
   try {

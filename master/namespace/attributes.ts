@@ -22,13 +22,15 @@ export function getAttributes({ tx }: ReadScope, { inode }: GetAttributes): Inod
 
 /**
  * Each field on its own; ctime always. Who may do it, and which set-id bits go with it, the
- * kernel of the caller has decided.
+ * kernel of the caller has decided. Where nothing but ctime is another one than before (tar and
+ * cp give files the owner that they have), nobody waits for the disk.
  */
 export function setAttributes(scope: Scope, change: SetAttributes): Inode {
   const { tx, now, changes } = scope;
   const inode = expectInode(tx, change.inode);
   checkSize(inode, change.size);
   scope.settle(inode.inode);
+  const before = { ...inode };
   if (change.mode !== undefined) setMode(tx, inode, change.mode);
   if (change.dropPrivilege) inode.mode = withoutPrivilege(inode.mode);
   if (change.uid !== undefined) inode.uid = change.uid;
@@ -36,10 +38,21 @@ export function setAttributes(scope: Scope, change: SetAttributes): Inode {
   if (change.size !== undefined) setSize(scope, inode, change.size);
   inode.atime = pickTime(change.atimeNow ? now : change.atime, inode.atime);
   inode.mtime = pickTime(change.mtimeNow ? now : change.mtime, inode.mtime);
+  if (change.size !== undefined || !isSame(inode, before)) tx.mustReachDisk();
   inode.ctime = now;
   tx.inodes.update(inode);
   changes.attributes(inode.inode);
   return inode;
+}
+
+function isSame(one: Inode, other: Inode): boolean {
+  return (
+    one.mode === other.mode &&
+    one.uid === other.uid &&
+    one.gid === other.gid &&
+    compareTimestamps(one.atime, other.atime) === 0 &&
+    compareTimestamps(one.mtime, other.mtime) === 0
+  );
 }
 
 /** The access ACL follows. */
@@ -69,7 +82,8 @@ function checkSize(inode: Inode, size: number | undefined): void {
   if (size > FILE_BYTES_MAX) throw new FsError('EFBIG');
 }
 
-function pickTime(wanted: Timestamp | undefined, current: Timestamp): Timestamp {
+/** `wanted`, as far as there is such a time; `current` where nothing is wanted. */
+export function pickTime(wanted: Timestamp | undefined, current: Timestamp): Timestamp {
   if (!wanted) return current;
   if (wanted.nanoseconds > 999_999_999) return { ...wanted, nanoseconds: 999_999_999 };
   return wanted;

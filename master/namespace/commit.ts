@@ -7,6 +7,7 @@ import type { ChunkId, SessionId } from '../../common/ids.js';
 import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import type { ChunkLength, Commit, InlineWrite } from '../../proto/control/generated/namespace.js';
 import type { Inode } from '../store/inodes.js';
+import { pickTime } from './attributes.js';
 import { expectFile } from './checks.js';
 import type { Scope } from './scope.js';
 
@@ -52,7 +53,8 @@ export function commit(scope: Scope, request: Commit, writer: Writer): Inode {
   } else {
     changes.attributes(file.inode);
   }
-  file.mtime = request.mtime ?? now;
+  file.mtime = pickTime(request.mtime, now);
+  file.atime = pickTime(request.atime, file.atime);
   file.ctime = now;
   tx.inodes.update(file);
   return file;

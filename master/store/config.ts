@@ -1,7 +1,7 @@
 /** The `config` table: facts about the cluster that never or rarely change. */
 import type { Database, Statement } from './database.js';
 
-export type ConfigKey = 'cluster' | 'replication' | 'created' | 'inodes' | 'syncs';
+export type ConfigKey = 'cluster' | 'replication' | 'created' | 'inodes';
 
 export class ConfigReader {
   readonly #get: Statement<[string], string>;
@@ -20,25 +20,15 @@ export class ConfigReader {
 /** Writes, inside a transaction only. */
 export class ConfigStore extends ConfigReader {
   readonly #set: Statement<[string, string]>;
-  readonly #countSync: Statement<[]>;
 
   constructor(database: Database) {
     super(database);
     this.#set = database.prepare(
       'INSERT INTO config (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
     );
-    this.#countSync = database.prepare(
-      `INSERT INTO config (key, value) VALUES ('syncs', '1')
-       ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1`,
-    );
   }
 
   set(key: ConfigKey, value: string): void {
     this.#set.run(key, value);
-  }
-
-  /** Counts, so that the transaction writes something, and its commit syncs the whole log. */
-  countSync(): void {
-    this.#countSync.run();
   }
 }

@@ -4,16 +4,16 @@
  *
  * Invariants: a promise given out settles only after the commit; work that throws leaves no
  * trace; one submitter's failure is not another's. `work` never awaits. A batch of reads only
- * takes no write lock and pays for no fsync. A batch with a durable member is on the disk, and
- * with it all that was committed before it, when its promises settle; one without is with the
- * operating system (docs/protocol.md says what is durable when). Ids are reserved durably.
+ * takes no write lock and pays for no fsync. A batch with a durable member, or with work that has
+ * called `mustReachDisk`, is on the disk, and with it all that was committed before it, when its
+ * promises settle; any other is with the operating system (docs/protocol.md says what is durable
+ * when). Where a sync fails, nobody can tell what is on the disk: from then on all is refused.
  */
 import { strict as assert } from 'node:assert';
 import { FsError } from '../../common/errors.js';
 import { OPERATIONS_PER_TRANSACTION_MAX } from '../../common/limits.js';
 import type { Logger } from '../../common/log.js';
-import { isSqliteError, type Database, type Statement, type Synchronous } from './database.js';
-import { NeedsDurable } from './id-allocator.js';
+import { isSqliteError, type Database, type OpenedDatabase, type Statement } from './database.js';
 import { Stores, type Reader, type Transactor } from './transactor.js';
 
 type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
@@ -28,10 +28,8 @@ interface Member {
 }
 
 export interface GroupCommitDependencies {
-  readonly database: Database;
+  readonly opened: Pick<OpenedDatabase, 'database' | 'syncLog'>;
   readonly log: Logger;
-  /** Hears, for tests, how each transaction that may write is committed. */
-  readonly onCommit?: (synchronous: Synchronous) => void;
 }
 
 export class GroupCommit {
@@ -42,20 +40,21 @@ export class GroupCommit {
   readonly #rollback: Statement;
   readonly #changes: Statement<[], number>;
   readonly #database: Database;
-  readonly #onCommit: ((synchronous: Synchronous) => void) | undefined;
-  /** As the database has it now; unknown before the first transaction that writes. */
-  #synchronous: Synchronous | undefined;
+  readonly #syncLog: () => void;
   /** Something is committed that may not be on the disk. */
   #unsynced = false;
+  /** Of a sync that failed. */
+  #failed: FsError | undefined;
   #waiting: Member[] = [];
   #scheduled = false;
   #immediate: NodeJS.Immediate | undefined;
   #closed = false;
   readonly #idle: (() => void)[] = [];
 
-  constructor({ database, log, onCommit }: GroupCommitDependencies) {
+  constructor({ opened, log }: GroupCommitDependencies) {
+    const { database, syncLog } = opened;
     this.#database = database;
-    this.#onCommit = onCommit;
+    this.#syncLog = syncLog;
     this.#log = log;
     this.#stores = new Stores(database);
     this.#begin = { read: database.prepare('BEGIN'), write: database.prepare('BEGIN IMMEDIATE') };
@@ -67,7 +66,8 @@ export class GroupCommit {
   /**
    * Runs `work` in this turn's transaction. Rejects with the FsError it throws; with EIO for
    * anything else (which is logged), ENOSPC where the disk is full. `durable` false: the commit
-   * need not outlive a crash of the machine, only that of this process.
+   * need not outlive a crash of the machine, only that of this process, unless the work says
+   * `mustReachDisk`.
    */
   submit<T>(work: (tx: Transactor) => T, { durable = true } = {}): Promise<T> {
     return this.#enqueue(work, true, durable);
@@ -103,6 +103,7 @@ export class GroupCommit {
     if (this.#closed) {
       return Promise.reject(new FsError('EAGAIN', { message: 'the master is stopping' }));
     }
+    if (this.#failed) return Promise.reject(this.#failed);
     return new Promise<T>((resolve, reject) => {
       const settle = { resolve: resolve as (value: unknown) => void, reject };
       this.#waiting.push({ work, writes, durable, ...settle });
@@ -125,14 +126,13 @@ export class GroupCommit {
     else for (const idle of this.#idle.splice(0)) idle();
   }
 
-  #runBatch(batch: readonly Member[], durable = batch.some((member) => member.durable)): void {
+  #runBatch(batch: readonly Member[]): void {
     let outcomes: Outcome[];
     try {
-      const writes = durable || batch.some((member) => member.writes);
-      outcomes = writes ? this.#transaction(batch, durable) : this.#readOnly(batch);
+      const writes = batch.some((member) => member.writes);
+      outcomes = writes ? this.#transaction(batch) : this.#readOnly(batch);
     } catch (error) {
-      if (error instanceof NeedsDurable) this.#runBatch(batch, true);
-      else this.#settleFailedBatch(batch, error);
+      this.#settleFailedBatch(batch, error);
       return;
     }
     settle(batch, outcomes);
@@ -140,6 +140,10 @@ export class GroupCommit {
 
   /** One by one, so that only the guilty one fails. */
   #settleFailedBatch(batch: readonly Member[], error: unknown): void {
+    if (this.#failed) {
+      for (const member of batch) member.reject(this.#failed);
+      return;
+    }
     if (batch.length > 1) {
       this.#log.error({ err: error, operations: batch.length }, 'batch rolled back, run singly');
       for (const member of batch) this.#runBatch([member]);
@@ -151,26 +155,37 @@ export class GroupCommit {
     member.reject(error instanceof FsError ? error : explain(error));
   }
 
-  /** Throws after a rollback; then no member has left a trace. */
-  #transaction(batch: readonly Member[], durable: boolean): Outcome[] {
-    this.#setSynchronous(durable ? 'FULL' : 'NORMAL');
-    this.#stores.ids.durable = durable;
+  /** Throws after a rollback; then no member has left a trace. Or after a sync that failed. */
+  #transaction(batch: readonly Member[]): Outcome[] {
+    const before = this.#changes.get();
     this.#begin.write.run();
     let outcomes: Outcome[];
     try {
       outcomes = batch.map((member) => this.#runMember(member, batch.length === 1));
       this.#stores.beforeCommit();
-      // A transaction that writes nothing syncs nothing, also not what others left to be synced.
-      if (durable && this.#unsynced) this.#stores.config.countSync();
       this.#commit.run();
     } catch (error) {
       this.#rollBack();
       throw error;
     }
-    this.#unsynced = !durable;
-    this.#onCommit?.(durable ? 'FULL' : 'NORMAL');
-    this.#runEffects(this.#stores.committed());
+    if (this.#changes.get() !== before) this.#unsynced = true;
+    const { effects, mustReachDisk } = this.#stores.committed();
+    if (mustReachDisk || batch.some((member) => member.durable)) this.#sync();
+    this.#runEffects(effects);
     return outcomes;
+  }
+
+  #sync(): void {
+    if (!this.#unsynced) return;
+    try {
+      this.#syncLog();
+      this.#unsynced = false;
+    } catch (error) {
+      const message = `the master's disk failed to sync its database: ${(error as Error).message}`;
+      this.#failed = new FsError('EIO', { message, cause: error });
+      this.#log.fatal({ err: error }, 'syncing the database failed: check the disk, then restart');
+      throw this.#failed;
+    }
   }
 
   /** Nobody else writes to the database, so that reads of one turn agree without a transaction. */
@@ -192,13 +207,6 @@ export class GroupCommit {
     // SQLite has already rolled back by itself on some errors, a full disk among them.
     if (this.#database.inTransaction) this.#rollback.run();
     this.#stores.rolledBack();
-  }
-
-  /** Not possible inside a transaction. */
-  #setSynchronous(wanted: Synchronous): void {
-    if (this.#synchronous === wanted) return;
-    this.#database.pragma(`synchronous = ${wanted}`);
-    this.#synchronous = wanted;
   }
 
   /** What is committed stays so: an effect that fails is our bug, and nobody else's failure. */

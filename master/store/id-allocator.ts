@@ -2,8 +2,8 @@
  * Hands out ids, from blocks reserved in `id_block`: one row is written for thousands of ids.
  *
  * Invariant: an id is never given twice, also not after a crash or a rolled-back transaction.
- * What a block has left when the master stops is skipped. So a block is reserved only by a
- * transaction that waits for the disk.
+ * What a block has left when the master stops is skipped. So a
+ * transaction that reserves a block waits for the disk.
  */
 import { strict as assert } from 'node:assert';
 import type { Database, Statement } from './database.js';
@@ -21,13 +21,6 @@ const BLOCK: Record<IdKind, number> = {
   node: 1,
 };
 
-/** Thrown where a transaction that does not wait for the disk would reserve a block. */
-export class NeedsDurable extends Error {
-  constructor() {
-    super('a block of ids is to be reserved');
-  }
-}
-
 interface Range {
   next: number;
   end: number;
@@ -37,11 +30,12 @@ export class IdAllocator {
   readonly #ranges = new Map<IdKind, Range>();
   /** Kinds of which the transaction that runs has reserved a block. */
   readonly #reserved = new Set<IdKind>();
-  /** Does the transaction that runs wait for the disk? Set by group-commit.ts. */
-  durable = true;
   readonly #reserve: Statement<[{ kind: IdKind; size: number; first: number }], number>;
 
-  constructor(database: Database) {
+  constructor(
+    database: Database,
+    private readonly mustReachDisk: () => void,
+  ) {
     this.#reserve = database
       .prepare<[{ kind: IdKind; size: number; first: number }], number>(
         `INSERT INTO id_block (kind, next) VALUES (:kind, :first + :size)
@@ -50,11 +44,11 @@ export class IdAllocator {
       .pluck();
   }
 
-  /** Call inside a transaction only. Throws NeedsDurable, to have the transaction run again. */
+  /** Call inside a transaction only. */
   next(kind: IdKind): number {
     let range = this.#ranges.get(kind);
     if (!range || range.next === range.end) {
-      if (!this.durable) throw new NeedsDurable();
+      this.mustReachDisk();
       const size = BLOCK[kind];
       const end = this.#reserve.get({ kind, size, first: FIRST[kind] });
       assert(end !== undefined && Number.isSafeInteger(end));

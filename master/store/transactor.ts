@@ -48,9 +48,13 @@ export interface Transactor extends Reader {
   onRollback(undo: () => void): void;
   /** Runs after the commit, in the order given, before the submitters hear of it. */
   afterCommit(effect: () => void): void;
+  /** Its submitters hear of this transaction when it is on the disk, whatever they asked for. */
+  mustReachDisk(): void;
 }
 
-const NOTHING: readonly (() => void)[] = [];
+type Effects = readonly (() => void)[];
+
+const NOTHING: Effects = [];
 
 /** The stores of one database. Made once; only group-commit.ts hands it out. */
 export class Stores implements Transactor {
@@ -68,6 +72,7 @@ export class Stores implements Transactor {
   readonly ids: IdAllocator;
   readonly #undos: (() => void)[] = [];
   readonly #effects: (() => void)[] = [];
+  #mustReachDisk = false;
 
   constructor(database: Database) {
     this.completed = new CompletedStore(database);
@@ -81,7 +86,7 @@ export class Stores implements Transactor {
     this.chunks = new ChunkStore(database);
     this.replicas = new ReplicaStore(database);
     this.nodes = new NodeStore(database);
-    this.ids = new IdAllocator(database);
+    this.ids = new IdAllocator(database, () => this.mustReachDisk());
   }
 
   onRollback(undo: () => void): void {
@@ -90,6 +95,10 @@ export class Stores implements Transactor {
 
   afterCommit(effect: () => void): void {
     this.#effects.push(effect);
+  }
+
+  mustReachDisk(): void {
+    this.#mustReachDisk = true;
   }
 
   /** Where `undoTo` goes back to. */
@@ -109,15 +118,21 @@ export class Stores implements Transactor {
     this.inodes.writeCount();
   }
 
-  /** Ends the transaction; gives what is to be run now that it is durable. */
-  committed(): readonly (() => void)[] {
+  /** Ends the transaction; gives what is to be run when it is as durable as it has to be. */
+  committed(): { effects: Effects; mustReachDisk: boolean } {
     this.ids.keep();
     this.#undos.length = 0;
-    return this.#effects.length === 0 ? NOTHING : this.#effects.splice(0);
+    const mustReachDisk = this.#mustReachDisk;
+    this.#mustReachDisk = false;
+    return {
+      effects: this.#effects.length === 0 ? NOTHING : this.#effects.splice(0),
+      mustReachDisk,
+    };
   }
 
   rolledBack(): void {
     this.undoTo({ undos: 0, effects: 0 });
+    this.#mustReachDisk = false;
     this.ids.forget();
     this.inodes.forgetCount();
   }

@@ -108,6 +108,46 @@ describe('round trips', () => {
     await again.close();
   });
 
+  test('times of a small file, set before it is closed, go with its commit', async () => {
+    const times = {
+      mtime: { seconds: 1_000, nanoseconds: 1 },
+      atime: { seconds: -5, nanoseconds: 2 },
+    };
+    const open = await write(directory, 'a', 'data');
+    let told: unknown;
+    const sent = await sentBy(async () => {
+      told = await inodes.setAttributes(open.inode, times);
+      await open.close();
+    });
+    expect(sent).toEqual({ commit: 1 });
+    expect(told).toMatchObject({ ...times, size: 4 });
+    expect(await inodes.getAttributes(open.inode)).toMatchObject({ ...times, size: 4 });
+    const found = await other.inodes.lookup(directory, name('a'));
+    expect(found).toMatchObject({ ...times, size: 4 });
+  });
+
+  test('times of a file too large for one commit are those of after its writes', async () => {
+    const mtime = { seconds: 2_000, nanoseconds: 7 };
+    const open = await inodes.create(directory, name('large'), 0o644, ME, WRITE);
+    await open.write(0, Buffer.alloc(100_000, 1));
+    const sent = await sentBy(() => inodes.setAttributes(open.inode, { mtime }));
+    expect(sent).toMatchObject({ commit: 1, setAttributes: 1 });
+    await open.close();
+    const found = await other.inodes.lookup(directory, name('large'));
+    expect(found).toMatchObject({ mtime, size: 100_000 });
+  });
+
+  test('a write after the times were set is later than they are', async () => {
+    const mtime = { seconds: 3_000, nanoseconds: 0 };
+    const open = await write(directory, 'a', 'data');
+    await inodes.setAttributes(open.inode, { mtime });
+    await open.write(4, name(' more'));
+    await open.close();
+    const found = await other.inodes.lookup(directory, name('a'));
+    expect(found.size).toBe(9);
+    expect(found.mtime.seconds).toBeGreaterThan(1_000_000);
+  });
+
   test('mkdir, rename, unlink, rmdir: one each, lookups before and after none', async () => {
     const made = await sentBy(async () => {
       await missing(directory, 'sub');

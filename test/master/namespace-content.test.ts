@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { chunkId, sessionId } from '../../common/ids.js';
 import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import { setAttributes } from '../../master/namespace/attributes.js';
@@ -28,6 +28,17 @@ function change(files: NamespaceFixture, file: Inode, fields: Partial<SetAttribu
   return files.run((scope) => setAttributes(scope, { ...NO_CHANGE, inode: file.inode, ...fields }));
 }
 
+/** Does such a change have to reach the disk before it is answered? */
+function reachesDisk(files: NamespaceFixture, file: Inode, fields: Partial<SetAttributes>) {
+  return files.run((scope) => {
+    const asked = vi.spyOn(scope.tx, 'mustReachDisk');
+    setAttributes(scope, { ...NO_CHANGE, inode: file.inode, ...fields });
+    const isAsked = asked.mock.calls.length > 0;
+    asked.mockRestore();
+    return isAsked;
+  });
+}
+
 const WRITER = sessionId(7);
 
 function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>, holds = true) {
@@ -53,6 +64,20 @@ async function addChunk(files: NamespaceFixture, file: Inode, index: number): Pr
     return id;
   });
 }
+
+test('setattr: only where something but ctime is new does anybody wait for the disk', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const { uid, gid, mode, mtime, atime } = file;
+  const same = [{ uid, gid }, { mode: mode & 0o7777 }, { mtime, atime }, {}];
+  for (const fields of same) expect(await reachesDisk(files, file, fields)).toBe(false);
+  expect(files.at('f')?.ctime).not.toEqual(file.ctime);
+  const other = { seconds: 9, nanoseconds: 9 };
+  const changes = [{ uid: 7 }, { gid: 7 }, { mode: 0o600 }, { mtime: other }, { atime: other }];
+  for (const fields of [...changes, { mtimeNow: true }, { size: 0 }]) {
+    expect(await reachesDisk(files, file, fields)).toBe(true);
+  }
+});
 
 test('setattr: each field alone, nanoseconds kept, ctime always', async () => {
   await using files = await NamespaceFixture.create();

@@ -31,7 +31,7 @@ export class NamespaceFixture {
 
   private constructor() {
     this.#opened = openDatabase(this.directory);
-    this.commit = new GroupCommit({ database: this.#opened.database, log: silentLogger });
+    this.commit = new GroupCommit({ opened: this.#opened, log: silentLogger });
   }
 
   static async create(): Promise<NamespaceFixture> {

@@ -40,11 +40,11 @@ function digest(): string {
 }
 
 async function makeDatabase(): Promise<void> {
-  const { database, close } = openDatabase(directory);
-  const commit = new GroupCommit({ database, log: silentLogger });
+  const opened = openDatabase(directory);
+  const commit = new GroupCommit({ opened, log: silentLogger });
   await commit.submit((tx) => loadCluster(tx, 2, { seconds: 1, nanoseconds: 0 }));
   await commit.close();
-  close();
+  opened.close();
 }
 
 /** Opening fails with `code`, says `what`, and changes not one byte. */
@@ -120,12 +120,12 @@ test('a database of the first schema is brought up to date', async () => {
   }
   old.exec("INSERT INTO xattr (inode, name, value) VALUES (8, x'75', x'31')");
   old.close();
-  const { database, close } = openDatabase(directory);
-  const commit = new GroupCommit({ database, log: silentLogger });
+  const opened = openDatabase(directory);
+  const commit = new GroupCommit({ opened, log: silentLogger });
   const flagsOf = (id: number) => commit.read((tx) => tx.inodes.find(inodeId(id))?.flags);
   expect([flagsOf(7), flagsOf(8)]).toEqual([0, InodeFlag.HAS_XATTRS]);
   await commit.close();
-  close();
+  opened.close();
 });
 
 test('a database with damaged pages is refused, untouched', async () => {
@@ -145,25 +145,25 @@ test('a database cut short is refused, untouched', async () => {
 });
 
 test('the log has its full length before the first commit, and commits write over it', async () => {
-  const { database, close } = openDatabase(directory);
+  const opened = openDatabase(directory);
   const logBytes = () => statSync(`${path}-wal`).size;
   const before = logBytes();
   expect(before).toBeGreaterThan(DATABASE_WAL_PAGES_MAX * 4096);
-  const commit = new GroupCommit({ database, log: silentLogger });
+  const commit = new GroupCommit({ opened, log: silentLogger });
   for (let i = 0; i < 50; i += 1) await commit.submit((tx) => tx.config.set('replication', `${i}`));
   expect(logBytes()).toBe(before);
   await commit.close();
-  close();
+  opened.close();
 });
 
 test('opened again it is the same cluster, with the replication it was made with', async () => {
   const load = async (replication: number) => {
-    const { database, close } = openDatabase(directory);
-    const commit = new GroupCommit({ database, log: silentLogger });
+    const opened = openDatabase(directory);
+    const commit = new GroupCommit({ opened, log: silentLogger });
     const now = { seconds: 1, nanoseconds: 0 };
     const facts = await commit.submit((tx) => loadCluster(tx, replication, now));
     await commit.close();
-    close();
+    opened.close();
     return facts;
   };
   const made = await load(3);

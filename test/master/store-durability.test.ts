@@ -5,33 +5,29 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FsError } from '../../common/errors.js';
 import { inodeId } from '../../common/ids.js';
 import { silentLogger } from '../../common/log.js';
-import {
-  openDatabase,
-  type OpenedDatabase,
-  type Synchronous,
-} from '../../master/store/database.js';
+import { openDatabase, type OpenedDatabase } from '../../master/store/database.js';
 import { loadCluster } from '../../master/store/format.js';
 import { GroupCommit } from '../../master/store/group-commit.js';
-
-/** 0, 1, 2: OFF, NORMAL, FULL, as `PRAGMA synchronous` gives it. */
-const LEVEL: Record<Synchronous, number> = { NORMAL: 1, FULL: 2 };
 
 let directory: string;
 let opened: OpenedDatabase;
 let commit: GroupCommit;
-let commits: Synchronous[];
+/** How often the log was synced. */
+let syncs: number;
+let failure: Error | undefined;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cairn-durability-'));
   opened = openDatabase(directory);
-  commits = [];
-  const onCommit = (synchronous: Synchronous) => {
-    expect(opened.database.pragma('synchronous', { simple: true })).toBe(LEVEL[synchronous]);
-    commits.push(synchronous);
+  failure = undefined;
+  const syncLog = () => {
+    if (failure) throw failure;
+    opened.syncLog();
+    syncs += 1;
   };
-  commit = new GroupCommit({ database: opened.database, log: silentLogger, onCommit });
+  commit = new GroupCommit({ opened: { ...opened, syncLog }, log: silentLogger });
   await commit.submit((tx) => loadCluster(tx, 2, { seconds: 1, nanoseconds: 0 }));
-  commits.length = 0;
+  syncs = 0;
 });
 
 afterEach(async () => {
@@ -44,58 +40,86 @@ const NO_FSYNC = { durable: false };
 const insert = (n: number, options?: { durable: boolean }) =>
   commit.submit((tx) => tx.orphans.insert(inodeId(n)), options);
 const orphans = () => commit.read((reader) => reader.orphans.after(0, 100));
-const syncs = () => Number(commit.read((reader) => reader.config.get('syncs')) ?? 0);
+/** What `work` adds to the syncs. */
+async function syncsOf(work: () => Promise<unknown>): Promise<number> {
+  const before = syncs;
+  await work();
+  return syncs - before;
+}
 
 test('work waits for the disk unless it says that it need not', async () => {
-  await insert(1);
-  await insert(2, NO_FSYNC);
-  await insert(3, { durable: true });
-  expect(commits).toEqual(['FULL', 'NORMAL', 'FULL']);
+  expect(await syncsOf(() => insert(1))).toBe(1);
+  expect(await syncsOf(() => insert(2, NO_FSYNC))).toBe(0);
+  expect(await syncsOf(() => insert(3, { durable: true }))).toBe(1);
 });
 
-test('a batch waits for the disk if one of its members does', async () => {
-  await Promise.all([insert(1, NO_FSYNC), insert(2), insert(3, NO_FSYNC)]);
-  await Promise.all([insert(4, NO_FSYNC), insert(5, NO_FSYNC), commit.submitRead(() => 0)]);
-  expect(commits).toEqual(['FULL', 'NORMAL']);
-  expect(orphans()).toEqual([1, 2, 3, 4, 5]);
+test('work that need not wait may find that it has to', async () => {
+  const work = (isReal: boolean) =>
+    commit.submit((tx) => {
+      tx.orphans.insert(inodeId(isReal ? 1 : 2));
+      if (isReal) tx.mustReachDisk();
+    }, NO_FSYNC);
+  expect(await syncsOf(() => work(true))).toBe(1);
+  expect(await syncsOf(() => work(false))).toBe(0);
+});
+
+test('a batch waits for the disk if one of its members does, once', async () => {
+  const mixed = () => Promise.all([insert(1, NO_FSYNC), insert(2), insert(3, NO_FSYNC), insert(6)]);
+  expect(await syncsOf(mixed)).toBe(1);
+  const lazy = () =>
+    Promise.all([insert(4, NO_FSYNC), insert(5, NO_FSYNC), commit.submitRead(() => 0)]);
+  expect(await syncsOf(lazy)).toBe(0);
+  expect(orphans()).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 test('a durable commit of nothing takes what was committed before it to the disk', async () => {
   await insert(1, NO_FSYNC);
-  const before = syncs();
-  await commit.submit(() => undefined);
-  // It wrote: without a change SQLite would sync nothing.
-  expect(syncs()).toBe(before + 1);
-  expect(commits).toEqual(['NORMAL', 'FULL']);
-  await commit.submit(() => undefined);
-  expect(syncs()).toBe(before + 1);
+  expect(await syncsOf(() => commit.submit(() => undefined))).toBe(1);
+  expect(await syncsOf(() => commit.submit(() => undefined))).toBe(0);
 });
 
-test('reads only commit nothing', async () => {
+test('reads only sync nothing', async () => {
+  await insert(1, NO_FSYNC);
   await commit.submitRead((reader) => reader.orphans.count());
   await Promise.all([commit.submitRead(() => 1), commit.submitRead(() => 2)]);
-  expect(commits).toEqual([]);
+  expect(syncs).toBe(0);
 });
 
-test('a block of ids is reserved durably, and its work runs once', async () => {
+test('a transaction that reserves a block of ids reaches the disk', async () => {
   const ids: number[] = [];
-  const undone: number[] = [];
-  for (let n = 1; n <= 40; n++) {
-    await commit.submit((tx) => {
-      tx.orphans.insert(inodeId(n));
-      tx.onRollback(() => undone.push(n));
-      const id = tx.ids.next('session');
-      tx.afterCommit(() => ids.push(id));
-    }, NO_FSYNC);
+  const synced: number[] = [];
+  for (let n = 0; n < 40; n++) {
+    const added = await syncsOf(() =>
+      commit.submit((tx) => {
+        const id = tx.ids.next('session');
+        tx.orphans.insert(inodeId(n + 1));
+        tx.afterCommit(() => ids.push(id));
+      }, NO_FSYNC),
+    );
+    if (added > 0) synced.push(n);
   }
   // Blocks of 16.
-  expect(commits.filter((one) => one === 'FULL')).toHaveLength(3);
-  expect(commits.map((one, at) => (one === 'FULL' ? at : -1)).filter((at) => at >= 0)).toEqual([
-    0, 16, 32,
-  ]);
-  expect(undone).toEqual([1, 17, 33]);
+  expect(synced).toEqual([0, 16, 32]);
   expect(new Set(ids).size).toBe(40);
-  expect(orphans()).toHaveLength(40);
+});
+
+test('after a sync that failed nothing is believed any more, and the operator is told', async () => {
+  await insert(1);
+  failure = new Error('EIO: i/o error, fdatasync');
+  let effects = 0;
+  const failing = commit.submit((tx) => {
+    tx.orphans.insert(inodeId(2));
+    tx.afterCommit(() => (effects += 1));
+  });
+  const beside = insert(3);
+  const message = expect.stringContaining('failed to sync') as string;
+  await expect(failing).rejects.toMatchObject({ code: 'EIO', message });
+  await expect(beside).rejects.toMatchObject({ code: 'EIO' });
+  failure = undefined;
+  // A second sync may succeed without what the first one lost.
+  await expect(insert(4)).rejects.toMatchObject({ code: 'EIO', message });
+  await expect(commit.submitRead(() => 0)).rejects.toMatchObject({ code: 'EIO' });
+  expect([effects, syncs]).toEqual([0, 1]);
 });
 
 test('lone work that fails leaves no trace, and takes no ids with it', async () => {
@@ -114,7 +138,7 @@ test('what was committed without waiting for the disk outlives the process', asy
   await commit.close();
   opened.close();
   opened = openDatabase(directory);
-  commit = new GroupCommit({ database: opened.database, log: silentLogger });
+  commit = new GroupCommit({ opened, log: silentLogger });
   expect(orphans()).toEqual([7]);
 });
 

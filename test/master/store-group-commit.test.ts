@@ -16,7 +16,7 @@ let commit: GroupCommit;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cairn-commit-'));
   opened = openDatabase(directory);
-  commit = new GroupCommit({ database: opened.database, log: silentLogger });
+  commit = new GroupCommit({ opened, log: silentLogger });
   await commit.submit((tx) => loadCluster(tx, 2, { seconds: 1, nanoseconds: 0 }));
 });
 
@@ -106,7 +106,7 @@ test('ids are never given twice: not after a rollback, not after a restart', asy
   await commit.close();
   opened.close();
   opened = openDatabase(directory);
-  commit = new GroupCommit({ database: opened.database, log: silentLogger });
+  commit = new GroupCommit({ opened, log: silentLogger });
   await take(false);
   expect(given.size).toBe(4);
 });

@@ -97,7 +97,7 @@ export async function startHalfMaster({
   const opened: OpenedDatabase = openDatabase(directory);
   const log = silentLogger;
   const clock = new ManualClock();
-  const commit = new GroupCommit({ database: opened.database, log });
+  const commit = new GroupCommit({ opened, log });
   const cluster = new Cluster({ commit, clock, log, cluster: CLUSTER, nodeDeadMs, inGrace });
   await cluster.start();
   const server = new Server();
