@@ -12,6 +12,7 @@ import type { ChunkLength, ChunkLocation, Commit } from '../proto/control/genera
 import { tellBeside, type Beside } from './beside.js';
 import type { ChunkLeases } from './chunk-leases.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
+import type { NewTimes } from './new-times.js';
 import { RangeSet } from './range-set.js';
 import type { Attributes } from './types.js';
 import { keptBytes, Uncommitted, type Written } from './uncommitted.js';
@@ -21,12 +22,6 @@ import type { WriteBehindContext } from './write-behind.js';
 
 /** Chunk leases of one file that are kept after their data was committed. */
 const LEASES_KEPT = 4;
-
-/** Of utimens(2) on a file with bytes to commit. */
-export interface NewTimes {
-  readonly mtime: Timestamp;
-  readonly atime: Timestamp | undefined;
-}
 
 export class Committer {
   /** The flush under way, or the next, is to leave data on disks. */

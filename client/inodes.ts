@@ -6,9 +6,9 @@ import { FsError, toFsError } from '../common/errors.js';
 import type { Timestamp } from '../common/clock.js';
 import { handleId, type HandleId, type InodeId } from '../common/ids.js';
 import type { Opened, Recall, Result } from '../proto/control/generated/namespace.js';
-import type { NewTimes } from './committer.js';
 import type { Metadata } from './metadata.js';
 import { Mutations } from './mutations.js';
+import { newTimes } from './new-times.js';
 import type { OpenFiles } from './open-files.js';
 import type { OpenFlags } from './open-file.js';
 import type { Verb } from './operation-queue.js';
@@ -394,12 +394,4 @@ export class InodeClient implements Inodes {
   #call(verb: Verb, options: CallOptions | undefined) {
     return this.session.call(verb, { signal: options?.signal });
   }
-}
-
-/** Where a change is of times, and of nothing else, and both are said: what a commit can carry. */
-function newTimes(change: AttributeChange): NewTimes | undefined {
-  const { mode, uid, gid, size, atime, mtime, dropPrivilege } = change;
-  const others = [mode, uid, gid, size].some((field) => field !== undefined);
-  if (others || dropPrivilege || mtime === undefined) return undefined;
-  return mtime === 'now' || atime === 'now' ? undefined : { mtime, atime };
 }

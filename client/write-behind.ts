@@ -20,11 +20,12 @@ import {
 import type { ChunkLocation } from '../proto/control/generated/namespace.js';
 import { ChunkLeases } from './chunk-leases.js';
 import type { ChunkIo } from './chunk-writer.js';
-import { Committer, type NewTimes } from './committer.js';
+import { Committer } from './committer.js';
 import { DirtyExtents, type Extent, type Piece } from './dirty-extents.js';
 import type { DirtyBudget } from './dirty-budget.js';
 import type { FileContent } from './file-content.js';
 import type { Metadata } from './metadata.js';
+import type { NewTimes } from './new-times.js';
 import type { ReadCache } from './read-cache.js';
 import type { Attributes } from './types.js';
 import type { UnsyncedChunks } from './unsynced-chunks.js';
