@@ -15,7 +15,7 @@ import { Backoff } from '../proto/control/channel.js';
 import type { ChunkLease, ChunkLocation } from '../proto/control/generated/namespace.js';
 import { ChainError } from '../proto/data/chain-error.js';
 import type { DataConnections } from '../proto/data/connections.js';
-import { DataOp, FrameFlag, type DataRequest } from '../proto/data/frame.js';
+import { DataOp, FrameFlag, type DataRequest, type Frame } from '../proto/data/frame.js';
 import type { Session } from './session.js';
 import { expectValue } from './wire.js';
 
@@ -23,6 +23,13 @@ export interface ChunkIo {
   readonly session: Session;
   readonly connections: DataConnections;
   readonly log: Logger;
+}
+
+/** What a write has led to. */
+export interface Filled {
+  readonly chunk: number;
+  /** Bytes of the chunk in blocks that are not zeros. */
+  readonly data: number;
 }
 
 /** A lease with its location, ready to be written under. */
@@ -85,9 +92,9 @@ export class ChunkWriter {
     this.invalidate();
   }
 
-  /** `data` at `offset` of the chunk is on every member of the chain. Returns the chunk's id. */
-  async write(offset: number, data: Buffer, checksums: Buffer, sync: boolean): Promise<number> {
-    const ready = await this.#request(({ lease, location }) => {
+  /** `data` at `offset` of the chunk is on every member of the chain. */
+  async write(offset: number, data: Buffer, checksums: Buffer, sync: boolean): Promise<Filled> {
+    const { ready, reply } = await this.#request(({ lease, location }) => {
       const isFresh = lease.fresh && this.#acknowledged !== location.chunk;
       return {
         ...this.#header(DataOp.WRITE, location, offset),
@@ -97,7 +104,22 @@ export class ChunkWriter {
       };
     });
     this.#acknowledged = ready.location.chunk;
-    return ready.location.chunk;
+    return { chunk: ready.location.chunk, data: reply.length };
+  }
+
+  /**
+   * `length` bytes at `offset` of the chunk, which has been written to, are zeros on every member
+   * of the chain. Undefined where there is no such chunk any more.
+   */
+  async zero(offset: number, length: number): Promise<(Filled & { held: number }) | undefined> {
+    const { lease, location } = await this.#obtain();
+    if (lease.fresh && this.#acknowledged !== location.chunk) return undefined;
+    const { ready, reply } = await this.#request((current) => ({
+      ...this.#header(DataOp.ZERO, current.location, offset),
+      length,
+    }));
+    const { chunk, length: held } = ready.location;
+    return { chunk, data: reply.length, held };
   }
 
   /** What was acknowledged is on the disks of the whole chain. */
@@ -120,26 +142,26 @@ export class ChunkWriter {
     };
   }
 
-  async #request(make: (ready: Ready) => DataRequest): Promise<Ready> {
+  async #request(make: (ready: Ready) => DataRequest): Promise<{ ready: Ready; reply: Frame }> {
     for (;;) {
       const ready = await this.#obtain();
       try {
-        await this.#send(ready, make(ready));
+        const reply = await this.#send(ready, make(ready));
         this.#failures = 0;
         this.#unreachableSinceMs = undefined;
         this.#backoff.reset();
-        return ready;
+        return { ready, reply };
       } catch (error) {
         this.#replace(ready, toFsError(error));
       }
     }
   }
 
-  async #send(ready: Ready, request: DataRequest): Promise<void> {
+  async #send(ready: Ready, request: DataRequest): Promise<Frame> {
     const [head, ...rest] = ready.location.replicas;
     if (!head) throw new FsError('ESTALE', { message: 'the chunk has no replica on a live node' });
     const peer = await this.io.connections.peer(head, rest.length);
-    await peer.request(request);
+    return peer.request(request);
   }
 
   #obtain(): Promise<Ready> {

@@ -11,6 +11,7 @@ import { FsError, toFsError } from '../common/errors.js';
 import type { ChunkLength, ChunkLocation, Commit } from '../proto/control/generated/namespace.js';
 import { tellBeside, type Beside } from './beside.js';
 import type { ChunkLeases } from './chunk-leases.js';
+import type { Filled } from './chunk-writer.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
 import type { NewTimes } from './new-times.js';
 import { RangeSet } from './range-set.js';
@@ -96,11 +97,18 @@ export class Committer {
     return content.storage === 'none' && !this.mayInline();
   }
 
-  acknowledged(extent: Extent, index: number, chunk: number, end: number, synced: boolean): void {
+  acknowledged(extent: Extent, index: number, { chunk, data }: Filled, synced: boolean): void {
+    const end = extent.offset + extent.length - index * this.context.chunkBytes;
     const written = this.#written.get(index);
     if (written?.chunk === chunk) written.length = Math.max(written.length, end);
     else this.#written.set(index, { chunk, length: end });
-    this.#uncommitted.add(extent, index, chunk, end, !this.context.isAlone());
+    const { layout } = this.context.content;
+    const known = layout.known(index);
+    const location = known === null ? this.leases.location(index) : undefined;
+    if (location?.chunk === chunk) layout.remember(location);
+    // It was shared with another file, whose bytes it had.
+    else if (known !== undefined && known?.chunk !== chunk) layout.drop();
+    this.#uncommitted.add(extent, index, { chunk, length: end, data }, !this.context.isAlone());
     if (!synced) this.unsynced.wrote(index);
     if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
   }

@@ -176,6 +176,19 @@ export class FileHandle extends EventEmitter implements AsyncDisposable {
     });
   }
 
+  /**
+   * Makes sure that there is room for the range, as fallocate(2): the file grows to its end unless
+   * `keepSize`. Throws ENOSPC. Node's FileHandle has no such thing.
+   */
+  async allocate(position: number, length: number, options?: { keepSize?: boolean }) {
+    await this.#changeSpace(position, length, 'allocated', options?.keepSize ?? false);
+  }
+
+  /** Makes the range zeros, and a hole as far as blocks lie in it as a whole; grows as `allocate`. */
+  async zero(position: number, length: number, options?: { keepSize?: boolean }) {
+    await this.#changeSpace(position, length, 'zeros', options?.keepSize ?? false);
+  }
+
   async utimes(atime: string | number | Date, mtime: string | number | Date): Promise<void> {
     const change = { atime: timestampOf(atime), mtime: timestampOf(mtime) };
     await this.#call('futime', () => this.#change(change));
@@ -273,6 +286,17 @@ export class FileHandle extends EventEmitter implements AsyncDisposable {
 
   async #change(change: AttributeChange): Promise<void> {
     await this.#parts.inodes.setAttributes(this.#parts.inode, change);
+  }
+
+  async #changeSpace(
+    offset: number,
+    length: number,
+    to: 'allocated' | 'zeros',
+    keepSize: boolean,
+  ): Promise<void> {
+    await this.#call('fallocate', () =>
+      this.#expectFile().fallocate({ offset, length, to, keepSize }),
+    );
   }
 
   #expectFile(): OpenFile {

@@ -1,9 +1,10 @@
 /** One open of a regular file: its flags, and the file it shares with the other opens. */
 import { FsError } from '../common/errors.js';
 import type { HandleId, InodeId } from '../common/ids.js';
+import { fallocate } from './fallocate.js';
 import type { InterruptSignal } from './interrupt.js';
 import type { SharedFile } from './shared-file.js';
-import type { Attributes, OpenFile, Whence } from './types.js';
+import type { Attributes, OpenFile, SpaceChange, Whence } from './types.js';
 
 export interface OpenFlags {
   read: boolean;
@@ -56,6 +57,12 @@ export class ClientOpenFile implements OpenFile {
     this.#check(this.flags.write);
     const at = this.flags.append ? null : offset;
     return this.file.write(at, data, this.flags.sync || sync, signal);
+  }
+
+  async fallocate(change: SpaceChange, signal?: InterruptSignal): Promise<void> {
+    this.#check(this.flags.write);
+    await fallocate(this.file, change, signal);
+    if (this.flags.sync) await this.file.fsync(signal);
   }
 
   async flush(signal?: InterruptSignal): Promise<void> {

@@ -26,6 +26,7 @@ import { seek } from './seek.js';
 import type { Session } from './session.js';
 import type { Attributes, Whence } from './types.js';
 import { WriteBehind } from './write-behind.js';
+import { WriteGate } from './write-gate.js';
 import type { WriteJournal } from './write-journal.js';
 
 /** Larger writes are taken in parts, so that none waits for more room than there ever is. */
@@ -51,6 +52,8 @@ export class SharedFile {
   opens = 0;
   /** Why the file can no longer be used: its session, and it, are gone. */
   lost: FsError | undefined;
+  /** Closed while a range is changed other than by writing to it. */
+  readonly gate = new WriteGate();
   readonly #reader: FileReader;
   readonly #appends = new SerialQueue();
   /** An append that is held back is being taken in: its offset is chosen already. */
@@ -59,7 +62,7 @@ export class SharedFile {
   #turnOver: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly environment: FileEnvironment,
+    readonly environment: FileEnvironment,
     readonly inode: InodeId,
     attributes: Attributes,
   ) {
@@ -121,7 +124,7 @@ export class SharedFile {
 
   /** Up to `length` bytes; fewer only at the end. */
   async read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
-    this.#check();
+    this.check();
     const reading = this.#read(offset, length);
     return signal ? interruptible(reading, signal) : reading;
   }
@@ -160,7 +163,7 @@ export class SharedFile {
 
   /** As lseek(2). Throws ENXIO where there is nothing to be found. */
   async seek(offset: number, whence: Whence, signal?: InterruptSignal): Promise<number> {
-    this.#check();
+    this.check();
     if (this.behind.isDirty) await this.flushInBackground();
     const { content } = this;
     const { chunks, session } = this.environment;
@@ -177,7 +180,7 @@ export class SharedFile {
     sync: boolean,
     signal?: InterruptSignal,
   ): Promise<number> {
-    this.#check();
+    this.check();
     const error = this.behind.takeError();
     if (error) throw error;
     const at =
@@ -223,17 +226,19 @@ export class SharedFile {
 
   async #take(offset: number, data: Buffer, signal?: InterruptSignal): Promise<number> {
     if (offset + data.length > FILE_BYTES_MAX) throw new FsError('EFBIG');
-    if (data.length <= WRITE_PART_BYTES) await this.#takePart(offset, data, signal);
-    else {
+    while (this.gate.closed) await interruptible(this.gate.closed, signal);
+    this.gate.enter();
+    try {
       for (let done = 0; done < data.length; done += WRITE_PART_BYTES) {
         await this.#takePart(offset + done, data.subarray(done, done + WRITE_PART_BYTES), signal);
       }
+    } finally {
+      this.gate.leave();
     }
     return offset;
   }
 
   async #takePart(offset: number, data: Buffer, signal?: InterruptSignal): Promise<void> {
-    if (data.length === 0) return;
     const { budget, session } = this.environment;
     while (this.behind.isFull) await interruptible(this.behind.progress(), signal);
     for (;;) {
@@ -281,7 +286,7 @@ export class SharedFile {
 
   /** `flush`, and on the disks of every replica. */
   async fsync(signal?: InterruptSignal): Promise<void> {
-    this.#check();
+    this.check();
     await this.#flushed(true, signal);
     await interruptible(this.behind.sync(), signal);
   }
@@ -332,6 +337,19 @@ export class SharedFile {
     this.content.resized(attributes, isCurrent);
   }
 
+  /** A range was changed by this client other than by writing, which was answered with `attributes`. */
+  rangeChanged(attributes: Attributes, offset: number, end: number): void {
+    this.environment.cache.invalidate(this.inode, offset, end);
+    this.behind.rangeChanged(attributes);
+    this.content.recalled();
+    this.content.learn(attributes);
+  }
+
+  /** Throws where the file is not this session's any more. */
+  check(): void {
+    if (this.lost) throw this.lost;
+  }
+
   /** Carries out the master's recall, as far as it concerns the open file. */
   async recall(recall: Recall): Promise<void> {
     if (recall.changesWriteBack) this.writeBack = recall.writeBack;
@@ -362,10 +380,6 @@ export class SharedFile {
     void this.behind.discard().catch((error: unknown) => {
       this.environment.io.log.warn({ reason: toFsError(error).message }, 'discarding failed');
     });
-  }
-
-  #check(): void {
-    if (this.lost) throw this.lost;
   }
 }
 

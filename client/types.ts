@@ -109,6 +109,16 @@ export interface FsStatistics {
 /** What lseek(2) seeks: SEEK_DATA or SEEK_HOLE. */
 export type Whence = 'data' | 'hole';
 
+/** What fallocate(2) is to do to a range of a file. */
+export interface SpaceChange {
+  offset: number;
+  length: number;
+  /** Space is made sure of, or the content becomes zeros (and, as far as it can be, a hole). */
+  to: 'allocated' | 'zeros';
+  /** The size stays also where the range goes beyond it. */
+  keepSize: boolean;
+}
+
 /** One open of a regular file. Opens of one inode in one client share its buffers. */
 export interface OpenFile {
   readonly inode: InodeId;
@@ -135,6 +145,8 @@ export interface OpenFile {
     signal?: InterruptSignal,
     sync?: boolean,
   ): Promise<number>;
+  /** As fallocate(2). Throws EINVAL for an empty range, EFBIG, ENOSPC. */
+  fallocate(change: SpaceChange, signal?: InterruptSignal): Promise<void>;
   /** Written data is acknowledged by every replica and committed (close(2) of one descriptor). */
   flush(signal?: InterruptSignal): Promise<void>;
   /** `flush`, and every replica has it on disk. */

@@ -8,6 +8,8 @@ import type { Extent } from './dirty-extents.js';
 export interface Written {
   chunk: number;
   length: number;
+  /** Bytes in blocks that are not zeros, as last told. */
+  data?: number | undefined;
 }
 
 /** What one commit is about. */
@@ -41,9 +43,9 @@ export class Uncommitted {
     return Math.max(this.#chunks.get(index)?.length ?? 0, committing);
   }
 
-  /** `extent`, which ends at `end` of the chunk, was acknowledged. */
-  add(extent: Extent, index: number, chunk: number, end: number, keep: boolean): void {
-    extendTo(this.#chunks, index, { chunk, length: end });
+  /** `extent` was acknowledged: so much of the chunk is written. */
+  add(extent: Extent, index: number, written: Written, keep: boolean): void {
+    extendTo(this.#chunks, index, written);
     this.bytes += extent.length;
     this.end = Math.max(this.end, extent.offset + extent.length);
     if (keep) this.#kept.push(extent);
@@ -93,6 +95,8 @@ export function keptBytes({ bytes, kept }: Snapshot): Extent[] | undefined {
 
 function extendTo(chunks: Map<number, Written>, index: number, to: Written): void {
   const written = chunks.get(index);
-  if (written?.chunk === to.chunk) written.length = Math.max(written.length, to.length);
-  else chunks.set(index, { ...to });
+  if (written?.chunk === to.chunk) {
+    written.length = Math.max(written.length, to.length);
+    written.data = to.data ?? written.data;
+  } else chunks.set(index, { ...to });
 }

@@ -202,6 +202,12 @@ export class WriteBehind {
     else this.unsynced.changed(dataVersion);
   }
 
+  /** This client changed the file in another way: as `recalled`, but its own doing. */
+  rangeChanged({ dataVersion }: Attributes): void {
+    this.recalled();
+    this.unsynced.changed(dataVersion);
+  }
+
   /** Somebody else changed the file: where chunks are, and what they hold, is asked again. */
   recalled(): void {
     this.leases.invalidate();
@@ -337,10 +343,8 @@ export class WriteBehind {
     const bytes = extent.buffer.subarray(0, extent.length);
     const writer = this.leases.writer(index);
     try {
-      const chunk = await writer.write(offset, bytes, pieceChecksums(bytes, offset), sync);
-      const isLost = this.#lost.has(extent);
-      const end = offset + extent.length;
-      if (!isLost) this.#committer.acknowledged(extent, index, chunk, end, sync);
+      const filled = await writer.write(offset, bytes, pieceChecksums(bytes, offset), sync);
+      if (!this.#lost.has(extent)) this.#committer.acknowledged(extent, index, filled, sync);
     } catch (error) {
       this.#error ??= toFsError(error);
     }

@@ -14,6 +14,7 @@ import {
   statfs,
   unlink,
 } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { FsError } from './errors.js';
 
@@ -29,6 +30,11 @@ export interface DiskFile {
   /** The same, blocking: cheaper for small writes, which only go to the page cache. */
   writeSync(label: string, bytes: Buffer, position: number): void;
   truncate(label: string, length: number): Promise<void>;
+  /**
+   * Gives whole blocks of the file system in the range back: they read as zeros, the size stays.
+   * Throws EOPNOTSUPP where that cannot be done; nothing is changed then.
+   */
+  punch(label: string, position: number, length: number): Promise<void>;
   /** Bytes. */
   size(label: string): Promise<number>;
   /** fdatasync(2): the content, and what is needed to find it. */
@@ -104,6 +110,10 @@ class NodeFile implements DiskFile {
     await truncateFile(this.#fd, length);
   }
 
+  async punch(_label: string, position: number, length: number): Promise<void> {
+    await punchHole(this.#fd, position, length);
+  }
+
   async size(_label: string): Promise<number> {
     return (await statFile(this.#fd)).size;
   }
@@ -133,6 +143,20 @@ function writeSome(fd: number, bytes: Buffer, at: number, position: number): Pro
       else if (written === 0) reject(new FsError('EIO', { message: 'the disk took no bytes' }));
       else resolve(written);
     });
+  });
+}
+
+/** Node has no fallocate(2): fallocate(1) of util-linux does it, on an inherited descriptor. */
+function punchHole(fd: number, position: number, length: number): Promise<void> {
+  const range = ['--offset', String(position), '--length', String(length)];
+  return new Promise((resolve, reject) => {
+    const refuse = (message: string, cause?: Error) =>
+      reject(new FsError('EOPNOTSUPP', { message: `no hole punched: ${message}`, cause }));
+    const child = spawn('fallocate', ['--punch-hole', ...range, '/proc/self/fd/3'], {
+      stdio: ['ignore', 'ignore', 'ignore', fd],
+    });
+    child.on('error', (error) => refuse(error.message, error));
+    child.on('exit', (status) => (status === 0 ? resolve() : refuse(`status ${status}`)));
   });
 }
 

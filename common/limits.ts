@@ -153,6 +153,8 @@ export const BYTES_PER_CONNECTION_MAX = 16 * MIB;
 export const OPEN_CHUNKS_MAX = 256;
 /** Writes up to this long are made without the thread pool: they only reach the page cache. */
 export const SYNC_WRITE_BYTES_MAX = 64 * KIB;
+/** Blocks that become zeros are given back to the disk from this on; fewer are written as zeros. */
+export const PUNCH_BYTES_MIN = 64 * KIB;
 /** Reads up to this long may be made without the thread pool, while they are found in memory. */
 export const SYNC_READ_BYTES_MAX = 64 * KIB;
 /** Payload buffers that a datanode keeps for reuse. */

@@ -160,6 +160,14 @@ export const WRITE_IN = struct({
 
 export const WRITE_OUT = struct({ size: u32, pad: padding(4) });
 
+export const FALLOCATE_IN = struct({
+  fh: u64,
+  offset: offset64,
+  length: offset64,
+  mode: u32,
+  pad: padding(4),
+});
+
 export const LSEEK_IN = struct({ fh: u64, offset: offset64, whence: u32, pad: padding(4) });
 export const LSEEK_OUT = struct({ offset: u64 });
 

@@ -120,6 +120,13 @@ export const FATTR = {
   KILL_SUIDGID: 1 << 11,
 } as const;
 
+/** `mode` of FALLOCATE (linux/falloc.h): those that the kernel hands on. */
+export const Falloc = {
+  FALLOC_FL_KEEP_SIZE: 1 << 0,
+  FALLOC_FL_PUNCH_HOLE: 1 << 1,
+  FALLOC_FL_ZERO_RANGE: 1 << 4,
+} as const;
+
 /** `whence` of LSEEK; the kernel serves the others itself. */
 export const Seek = { SEEK_DATA: 3, SEEK_HOLE: 4 } as const;
 

@@ -3,10 +3,16 @@
  * and written after the data it covers; between the two only a write-intent mark (write-intent.ts)
  * protects the file. Not safe for concurrent use: the store orders calls.
  */
-import { blockChecksum, firstBadPiece } from '../../common/checksum.js';
+import { blockChecksum, firstBadPiece, pieceChecksums } from '../../common/checksum.js';
 import type { Disk, DiskFile } from '../../common/disk.js';
-import { FsError } from '../../common/errors.js';
-import { BLOCK_BYTES, BLOCK_MAP_BYTES, SYNC_WRITE_BYTES_MAX } from '../../common/limits.js';
+import { FsError, toFsError } from '../../common/errors.js';
+import {
+  BLOCK_BYTES,
+  BLOCK_MAP_BYTES,
+  FRAME_PAYLOAD_BYTES_MAX,
+  PUNCH_BYTES_MIN,
+  SYNC_WRITE_BYTES_MAX,
+} from '../../common/limits.js';
 import type { BufferPool } from './buffer-pool.js';
 import {
   DATA_START,
@@ -39,6 +45,8 @@ export class ChunkFile {
   readonly #file: DiskFile;
   readonly #table: Buffer;
   #length: number;
+  /** Blocks that are not zeros; undefined where they are to be counted anew. */
+  #dataBlocks: number | undefined;
   /** The table on disk may differ from the one in memory, because writing it failed. */
   #tableStale = false;
 
@@ -102,6 +110,12 @@ export class ChunkFile {
     return this.#length;
   }
 
+  /** Bytes in blocks that are not zeros. */
+  get dataBytes(): number {
+    this.#dataBlocks ??= countData(this.#table);
+    return this.#dataBlocks * BLOCK_BYTES;
+  }
+
   /**
    * `checksums` are those of the payload's pieces, already verified. Throws the disk's errno, or
    * EIO where a block that is overwritten in part is damaged. After a failure each block touched
@@ -116,7 +130,7 @@ export class ChunkFile {
       if (payload.length <= SYNC_WRITE_BYTES_MAX) this.#file.writeSync('write data', payload, at);
       else await this.#file.write('write data', payload, at);
       this.#length = Math.max(this.#length, offset + payload.length);
-      entries.copy(this.#table, tableAt);
+      this.#setEntries(entries, tableAt);
       this.#file.writeSync('write table', entries, TABLE_START + tableAt);
     } catch (error) {
       await this.rechecksum(tableAt / 4, entries.length / 4);
@@ -170,11 +184,65 @@ export class ChunkFile {
     const endCut = Math.ceil(this.#length / BLOCK_BYTES);
     await this.#file.truncate('trim data', DATA_START + offset);
     this.#length = offset;
+    this.#dataBlocks = undefined;
     this.#table.fill(0, firstCut * 4, endCut * 4);
     if (kept) {
       this.#setChecksum(blockStart / BLOCK_BYTES, kept.subarray(0, offset - blockStart));
     }
     this.#writeTable(Math.floor(offset / BLOCK_BYTES), endCut);
+  }
+
+  /**
+   * Makes `length` bytes at `offset` zeros, as far as the replica reaches; whole blocks become
+   * holes. Throws as `write` does.
+   */
+  async zero(offset: number, length: number): Promise<void> {
+    const end = Math.min(offset + length, this.#length);
+    const firstWhole = Math.ceil(offset / BLOCK_BYTES);
+    const endWhole = end === this.#length ? blocksIn(end) : Math.floor(end / BLOCK_BYTES);
+    if (firstWhole >= endWhole) return this.#writeZeros(offset, end);
+    await this.#writeZeros(offset, firstWhole * BLOCK_BYTES);
+    await this.#clearBlocks(firstWhole, endWhole);
+    await this.#writeZeros(endWhole * BLOCK_BYTES, end);
+  }
+
+  async #writeZeros(start: number, end: number): Promise<void> {
+    if (end <= start) return;
+    const zeros = Buffer.alloc(end - start);
+    await this.write(start, zeros, pieceChecksums(zeros, start));
+  }
+
+  /** Blocks that are damaged are good again. */
+  async #clearBlocks(first: number, end: number): Promise<void> {
+    const start = DATA_START + first * BLOCK_BYTES;
+    const bytes = Math.min((end - first) * BLOCK_BYTES, this.#length - first * BLOCK_BYTES);
+    try {
+      if (!(await this.#punch(start, (end - first) * BLOCK_BYTES))) {
+        const zeros = Buffer.alloc(Math.min(bytes, FRAME_PAYLOAD_BYTES_MAX));
+        for (let at = 0; at < bytes; at += zeros.length) {
+          const piece = zeros.subarray(0, bytes - at);
+          await this.#file.write('write zeros', piece, start + at);
+        }
+      }
+      this.#dataBlocks = undefined;
+      this.#table.fill(0, first * 4, end * 4);
+      this.#writeTable(first, end);
+    } catch (error) {
+      await this.rechecksum(first, end - first);
+      throw error;
+    }
+  }
+
+  /** False where the range is small or the file system has no holes: zeros are to be written. */
+  async #punch(position: number, length: number): Promise<boolean> {
+    if (length < PUNCH_BYTES_MIN) return false;
+    try {
+      await this.#file.punch('punch data', position, length);
+      return true;
+    } catch (error) {
+      if (toFsError(error).code === 'EOPNOTSUPP') return false;
+      throw error;
+    }
   }
 
   /** Data and table are on disk when it resolves. */
@@ -193,6 +261,7 @@ export class ChunkFile {
       this.#length = Math.max(0, size - DATA_START);
       const range = await this.#readBlocks(first * BLOCK_BYTES, count * BLOCK_BYTES);
       let wrong = 0;
+      this.#dataBlocks = undefined;
       for (let block = first; block < first + count; block += 1) {
         const before = this.#table.readUInt32LE(block * 4);
         const at = (block - first) * BLOCK_BYTES;
@@ -268,6 +337,14 @@ export class ChunkFile {
     return bytes;
   }
 
+  #setEntries(entries: Buffer, at: number): void {
+    if (this.#dataBlocks !== undefined) {
+      const before = countData(this.#table.subarray(at, at + entries.length));
+      this.#dataBlocks += countData(entries) - before;
+    }
+    entries.copy(this.#table, at);
+  }
+
   #setChecksum(block: number, bytes: Buffer): void {
     this.#table.writeUInt32LE(blockChecksum(bytes), block * 4);
   }
@@ -286,4 +363,15 @@ export class ChunkFile {
   #damaged(block: number): FsError {
     return new FsError('EIO', { message: `block ${block} fails its checksum`, path: this.path });
   }
+}
+
+function blocksIn(bytes: number): number {
+  return Math.ceil(bytes / BLOCK_BYTES);
+}
+
+/** Entries of a table that say data. */
+function countData(table: Buffer): number {
+  let count = 0;
+  for (let at = 0; at < table.length; at += 4) if (table.readUInt32LE(at) !== 0) count += 1;
+  return count;
 }

@@ -65,6 +65,11 @@ export class ChunkStore {
     this.#replicas = options.replicas;
   }
 
+  /** Marks what is about to change. */
+  get intent(): WriteIntent {
+    return this.#options.intent;
+  }
+
   /** Replicas held. */
   get replicas(): number {
     return this.#replicas;
@@ -76,17 +81,17 @@ export class ChunkStore {
   }
 
   /**
-   * Writes; `checksums` fit the payload. Throws ENOENT (no replica), ESTALE (one of another
-   * version), ENOSPC, EIO, EBUSY.
+   * `checksums` fit the payload. Gives how many bytes have data now. Throws ENOENT (no replica),
+   * ESTALE (one of another version), ENOSPC, EIO, EBUSY.
    */
   async write(
     target: WriteTarget,
     offset: number,
     payload: Buffer,
     checksums: Buffer,
-  ): Promise<void> {
+  ): Promise<number> {
     const { intent, space } = this.#options;
-    await this.#run(target.chunk, target.version, 'exclusive', async (active) => {
+    return this.#run(target.chunk, target.version, 'exclusive', async (active) => {
       // Before the file is made: a file without a header is then known to be nobody's.
       const file =
         active.file ?? (await this.#openOrCreate(active, target, offset, payload.length));
@@ -94,6 +99,7 @@ export class ChunkStore {
       if (grows > 0) space.take(Math.min(grows, payload.length));
       intent.mark(target.chunk, target.version, offset, payload.length);
       await file.write(offset, payload, checksums);
+      return file.dataBytes;
     });
   }
 
@@ -106,15 +112,6 @@ export class ChunkStore {
   /** What was written before is on disk, and the file's name with it. */
   async sync(chunk: ChunkId, version: number): Promise<void> {
     await this.withFile(chunk, version, 'shared', (file) => this.#syncFile(chunk, file));
-  }
-
-  /** Cuts the replica to `offset` bytes. */
-  async trim(chunk: ChunkId, version: number, offset: number): Promise<void> {
-    await this.withFile(chunk, version, 'exclusive', async (file) => {
-      if (offset >= file.length) return;
-      this.#options.intent.mark(chunk, version, offset, file.length - offset);
-      await file.trim(offset);
-    });
   }
 
   /** Did the machine crash before what was written was on the disk, and nobody judged since? */

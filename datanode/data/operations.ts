@@ -7,6 +7,7 @@ import { FsError } from '../../common/errors.js';
 import { chunkId } from '../../common/ids.js';
 import { replyFrame } from '../../proto/data/frame-codec.js';
 import { DataOp, FrameFlag, type Frame } from '../../proto/data/frame.js';
+import { trimReplica, zeroReplica } from '../chunk/empty.js';
 import { blockMap, replicaLength } from '../chunk/shape.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Forward } from './forward.js';
@@ -32,6 +33,8 @@ export function serve(request: Frame, context: OperationContext): Promise<Frame>
       return serveStat(request, context);
     case DataOp.MAP:
       return serveMap(request, context);
+    case DataOp.ZERO:
+      return serveZero(request, context);
     default:
       throw new FsError('EPROTO', { message: `op ${request.op} in the middle of a connection` });
   }
@@ -55,9 +58,10 @@ async function serveWrite(request: Frame, context: OperationContext): Promise<Fr
 }
 
 /** Not before both: a write that waits its turn still needs the payload, which goes with the reply. */
-async function bothEnded(own: Promise<void>, synced: Promise<void>): Promise<void> {
+async function bothEnded<T>(own: Promise<T>, synced: Promise<void>): Promise<T> {
   const outcomes = await Promise.allSettled([own, synced]);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  return own;
 }
 
 async function serveSync(request: Frame, context: OperationContext): Promise<Frame> {
@@ -67,14 +71,24 @@ async function serveSync(request: Frame, context: OperationContext): Promise<Fra
 
 async function serveTrim(request: Frame, context: OperationContext): Promise<Frame> {
   const { chunk, chunkVersion, offset } = request;
-  const own = context.store.trim(chunkId(chunk), chunkVersion, offset);
+  const own = trimReplica(context.store, chunkId(chunk), chunkVersion, offset);
   return finishChain(request, own, context);
 }
 
-/** Own work and the rest of the chain, at the same time; both have ended when it settles. */
+async function serveZero(request: Frame, context: OperationContext): Promise<Frame> {
+  const { chunk, chunkVersion, offset, length } = request;
+  const range = { chunk: chunkId(chunk), version: chunkVersion, offset, length };
+  const own = zeroReplica(context.store, range);
+  return finishChain(request, own, context);
+}
+
+/**
+ * Own work and the rest of the chain, at the same time; both have ended when it settles. The reply
+ * says what own work says of how many bytes have data.
+ */
 async function finishChain(
   request: Frame,
-  own: Promise<unknown>,
+  own: Promise<number | void>,
   { forward }: OperationContext,
 ): Promise<Frame> {
   if (request.chain.length === 0) {
@@ -84,7 +98,7 @@ async function finishChain(
     if (here.status === 'rejected') throw here.reason;
     if (there.status === 'rejected') throw there.reason;
   }
-  return replyFrame(request);
+  return replyFrame(request, { length: (await own) ?? 0 });
 }
 
 async function serveRead(request: Frame, { store }: OperationContext): Promise<Frame> {

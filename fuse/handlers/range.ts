@@ -1,10 +1,15 @@
 /** Requests about ranges of open files: unpack, call, pack. */
 import { FsError } from '../../common/errors.js';
 import type { InodeId } from '../../common/ids.js';
-import { OpenFlag, Seek } from '../constants.js';
+import type { FALLOCATE_IN } from '../abi.js';
+import { Falloc, OpenFlag, Seek } from '../constants.js';
 import type { FileHandle } from '../handles.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
+import { dropPrivilege } from './privilege.js';
+
+const KNOWN_MODES =
+  Falloc.FALLOC_FL_KEEP_SIZE | Falloc.FALLOC_FL_PUNCH_HOLE | Falloc.FALLOC_FL_ZERO_RANGE;
 
 export async function lseek(
   mount: MountState,
@@ -16,6 +21,27 @@ export async function lseek(
   const { file } = await openFile(mount, request.nodeid, fh);
   const sought = whence === Seek.SEEK_DATA ? 'data' : 'hole';
   return { offset: await file.seek(offset, sought, request.signal) };
+}
+
+/** The kernel has written back what it had of the range, and drops its pages after. */
+export async function fallocate(
+  mount: MountState,
+  request: KernelRequest,
+  args: ReturnType<(typeof FALLOCATE_IN)['decode']>,
+): Promise<void> {
+  const { fh, offset, length, mode } = args;
+  const keepSize = (mode & Falloc.FALLOC_FL_KEEP_SIZE) !== 0;
+  const isHole = (mode & Falloc.FALLOC_FL_PUNCH_HOLE) !== 0;
+  const isZeros = (mode & Falloc.FALLOC_FL_ZERO_RANGE) !== 0;
+  const isKnown = (mode & ~KNOWN_MODES) === 0 && !(isHole && (isZeros || !keepSize));
+  if (!isKnown) throw new FsError('EOPNOTSUPP');
+  const handle = await openFile(mount, request.nodeid, fh);
+  // The kernel leaves the set-id bits to us here, and does not say whether the caller may keep them.
+  if (request.uid !== 0) await dropPrivilege(mount, request);
+  mount.changes.note(request.nodeid);
+  handle.written = true;
+  const to = isHole || isZeros ? 'zeros' : 'allocated';
+  await handle.file.fallocate({ offset, length, to, keepSize }, request.signal);
 }
 
 /** One that a dead worker lost is opened for all that its program may have opened it for. */

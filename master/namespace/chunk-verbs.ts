@@ -235,7 +235,11 @@ export class ChunkVerbs {
     tx.chunks.allocate(id, place, copies);
     for (const node of nodes) tx.replicas.add(id, node);
     tx.chunks.recount(id);
-    const chain = location({ id, version: 1, length: 0 }, place.index, this.#chain(id, nodes));
+    const chain = location(
+      { id, version: 1, length: 0, refs: 1 },
+      place.index,
+      this.#chain(id, nodes),
+    );
     return { location: chain, fresh: true, trim: false };
   }
 
@@ -346,9 +350,10 @@ function regularFile(reader: Reader, inode: InodeId): Inode {
 }
 
 function location(
-  row: Pick<ChunkRow, 'id' | 'version' | 'length'>,
+  row: Pick<ChunkRow, 'id' | 'version' | 'length' | 'refs'>,
   index: number,
   replicas: NodeAddress[],
 ): ChunkLocation {
-  return { index, chunk: row.id, version: row.version, length: row.length, replicas };
+  const { id: chunk, version, length, refs } = row;
+  return { index, chunk, version, length, replicas, shared: refs > 1 };
 }

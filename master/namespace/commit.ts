@@ -19,7 +19,7 @@ export interface Writer {
 }
 
 /** What becomes of one chunk that a commit names. */
-type Fate = 'take' | 'keep length' | 'skip';
+export type Fate = 'take' | 'keep length' | 'skip';
 
 /**
  * Throws EAGAIN where the content is elsewhere than the writer believes (inline or in chunks), or
@@ -114,7 +114,7 @@ function checkInChunks({ tx }: Scope, file: Inode): void {
  * A truncation while the writer wrote came after the write: what it cut stays cut. Of a chunk
  * that is to be trimmed, and not by this writer, only what lies within its length is believed.
  */
-function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: Writer): Fate {
+export function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: Writer): Fate {
   const id = named.chunk as ChunkId;
   const current = tx.chunks.ofFile(file.inode, named.index);
   if (current?.id !== id) {
@@ -130,14 +130,16 @@ function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: Writer):
   throw new FsError('ESTALE', { message: `the session does not hold chunk ${id} any more` });
 }
 
-function commitChunks(
+/** Were any of them not skipped? */
+export function commitChunks(
   { tx }: Scope,
   file: Inode,
   chunks: readonly ChunkLength[],
   fates: readonly Fate[],
 ): boolean {
-  for (const [at, { chunk, length }] of chunks.entries()) {
-    if (fates[at] === 'take') file.allocated += tx.chunks.commitLength(chunk as ChunkId, length);
+  for (const [at, { chunk, length, data }] of chunks.entries()) {
+    if (fates[at] !== 'take') continue;
+    file.allocated += tx.chunks.commitLength(chunk as ChunkId, length, data);
   }
   return fates.some((fate) => fate !== 'skip');
 }

@@ -21,7 +21,7 @@ export function setReplication(scope: Scope, { inode, replication }: SetReplicat
   found.replication = replication;
   found.ctime = now;
   tx.inodes.update(found);
-  if (isRegular(found.mode)) tx.chunks.setCopies(found.inode, replication);
+  if (isRegular(found.mode)) tx.chunks.setCopies(found.inode);
   changes.attributes(found.inode);
   return found;
 }

@@ -8,7 +8,7 @@ import { FsError } from '../../common/errors.js';
 import type { Operation, Result } from '../../proto/control/generated/namespace.js';
 import { getAttributes, setAttributes, touchAccessTime } from '../namespace/attributes.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
-import { commit } from '../namespace/commit.js';
+import { commit, type Writer } from '../namespace/commit.js';
 import { create, createNameless } from '../namespace/create.js';
 import { readDirectory } from '../namespace/directory.js';
 import { link } from '../namespace/link.js';
@@ -16,6 +16,7 @@ import { lookup, readLink } from '../namespace/lookup.js';
 import { makeNode } from '../namespace/make-node.js';
 import { isDirectory, isRegular } from '../namespace/mode.js';
 import { open } from '../namespace/open.js';
+import { fallocate } from '../namespace/fallocate.js';
 import { freeInode } from '../namespace/reclaim.js';
 import { rename } from '../namespace/rename.js';
 import { setReplication } from '../namespace/replication.js';
@@ -181,12 +182,14 @@ const TABLE: Table = {
   commit: write(
     'commit',
     (call, request) => {
-      const { id } = call.session;
-      const holds = (chunk: ChunkId) => call.chunkVerbs.isHeldBy(id, chunk);
-      return tellAttributes(call, commit(call.scope, request, { session: id, holds }));
+      return tellAttributes(call, commit(call.scope, request, writerOf(call)));
     },
     ({ durable }) => durable,
   ),
+  fallocate: write('fallocate', (call, request) => {
+    const file = fallocate(call.scope, request, writerOf(call), call.capacity);
+    return tellAttributes(call, file);
+  }),
   getXattr: read('getXattr', (call, request) => {
     call.tell(inodeId(request.inode), ATTRIBUTES);
     return { $case: 'xattr', value: getXattr(call.scope, request) };
@@ -223,6 +226,11 @@ export function workOf({ $case, value }: Verb): Work | undefined {
   if (!row) return undefined;
   const durable = typeof row.durable === 'function' ? row.durable(value) : row.durable;
   return { writes: row.writes, durable, run: (call) => row.run(call, value) };
+}
+
+function writerOf({ session, chunkVerbs }: Call): Writer {
+  const { id } = session;
+  return { session: id, holds: (chunk: ChunkId) => chunkVerbs.isHeldBy(id, chunk) };
 }
 
 /** The kernel asks for a directory's attributes after each change in it: told before it asks. */

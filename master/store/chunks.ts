@@ -2,12 +2,14 @@
  * The `chunk` and `file_chunk` tables.
  *
  * Invariants: `refs` counts the file_chunk rows that name a chunk; one with none is garbage that
- * cluster/reclaim.ts collects. `missing` is always counted anew from `replica` and `node`, never
+ * cluster/reclaim.ts collects, one with several is shared: nobody writes to it, and it is on disks.
+ * A file may have less of a chunk than it holds (`limit`); who is to write makes that the same. `missing` is always counted anew from `replica` and `node`, never
  * adjusted, so that a half-done recount cannot make it drift. `copies - missing` are the copies
  * left on nodes not given up.
  */
-import { CHUNK_BYTES } from '../../common/limits.js';
+import { BLOCK_BYTES, CHUNK_BYTES } from '../../common/limits.js';
 import type { ChunkId, InodeId, NodeId, SessionId } from '../../common/ids.js';
+import { ChunkCopies } from './chunk-copies.js';
 import type { Database, Statement } from './database.js';
 
 export interface ChunkRow {
@@ -27,9 +29,17 @@ export interface ChunkRow {
    * the session of this number less 1 was told to.
    */
   readonly trim: number;
+  /** Bytes in blocks that are not zeros, as last told. */
+  readonly data: number;
 }
 
-export interface FileChunkRow extends ChunkRow {
+/** As one file has it: `length` is of the file's part. */
+export interface PlacedChunk extends ChunkRow {
+  /** What the file has of it at most; null: all it holds. */
+  readonly limit: number | null;
+}
+
+export interface FileChunkRow extends PlacedChunk {
   readonly index: number;
 }
 
@@ -53,12 +63,19 @@ export interface ChunkCounts {
   readonly lost: number;
 }
 
-const COLUMNS = `c.id, c.version, c.refs, c.length, c.copies, c.missing, c.written, c.trim`;
+const OTHER_COLUMNS = `c.id, c.version, c.refs, c.copies, c.missing, c.written, c.trim, c.data`;
+const COLUMNS = `${OTHER_COLUMNS}, c.length`;
+/** Of `file_chunk f` joined to `chunk c`. */
+const LENGTH_IN_FILE = 'min(c.length, ifnull(f.length, c.length))';
+const PLACED_COLUMNS = `${OTHER_COLUMNS}, ${LENGTH_IN_FILE} AS length, f.length AS "limit"`;
+/** What a chunk adds to a file's `allocated`; a block at least, so that this is 0 without chunks. */
+const ALLOCATED = `min(${LENGTH_IN_FILE}, max(c.data, ${BLOCK_BYTES}))`;
+const IN_RANGE = 'inode = ? AND idx >= ? AND idx < ?';
 
 export class ChunkReader {
   protected readonly database: Database;
   readonly #byId: Statement<[number], ChunkRow>;
-  readonly #byIndex: Statement<[number, number], ChunkRow>;
+  readonly #byIndex: Statement<[number, number], PlacedChunk>;
   readonly #range: Statement<[number, number, number, number], FileChunkRow>;
   readonly #place: Statement<[number], ChunkPlace>;
   readonly #anyOfFile: Statement<[number], number>;
@@ -72,11 +89,11 @@ export class ChunkReader {
     this.database = database;
     this.#byId = database.prepare(`SELECT ${COLUMNS} FROM chunk c WHERE c.id = ?`);
     this.#byIndex = database.prepare(
-      `SELECT ${COLUMNS} FROM file_chunk f JOIN chunk c ON c.id = f.chunk
+      `SELECT ${PLACED_COLUMNS} FROM file_chunk f JOIN chunk c ON c.id = f.chunk
        WHERE f.inode = ? AND f.idx = ?`,
     );
     this.#range = database.prepare(
-      `SELECT f.idx AS "index", ${COLUMNS} FROM file_chunk f JOIN chunk c ON c.id = f.chunk
+      `SELECT f.idx AS "index", ${PLACED_COLUMNS} FROM file_chunk f JOIN chunk c ON c.id = f.chunk
        WHERE f.inode = ? AND f.idx >= ? AND f.idx < ? ORDER BY f.idx LIMIT ?`,
     );
     this.#place = database.prepare(
@@ -111,7 +128,7 @@ export class ChunkReader {
   }
 
   /** The chunk at `index` of a file; undefined is a hole. */
-  ofFile(inode: InodeId, index: number): ChunkRow | undefined {
+  ofFile(inode: InodeId, index: number): PlacedChunk | undefined {
     return this.#byIndex.get(inode, index);
   }
 
@@ -165,19 +182,21 @@ const ALIVE = `(SELECT count(*) FROM replica r JOIN node n ON n.id = r.node
 /** Writes, inside a transaction only. */
 export class ChunkStore extends ChunkReader {
   readonly #insert: Statement<[number, number, number]>;
-  readonly #attach: Statement<[number, number, number]>;
+  readonly #attach: Statement<[number, number, number, number | null]>;
   readonly #addRef: Statement<[number]>;
-  readonly #commit: Statement<[number, number]>;
+  readonly #commit: Statement<[{ id: number; length: number; data: number | null }]>;
   readonly #setVersion: Statement<[number, number]>;
   readonly #setTrim: Statement<[number, number]>;
-  readonly #bytesFrom: Statement<[number, number], number | null>;
+  readonly #allocatedIn: Statement<[number, number, number], number | null>;
   readonly #nthLast: Statement<[number, number], number>;
-  readonly #dropRefsFrom: Statement<[number, number]>;
-  readonly #detachFrom: Statement<[number, number]>;
+  readonly #sharedIn: Statement<[number, number, number], ChunkId>;
+  readonly #dropRefs: Statement<[number, number, number, number, number, number]>;
+  readonly #detachRange: Statement<[number, number, number]>;
   readonly #detachOne: Statement<[number, number, number]>;
   readonly #dropRef: Statement<[number]>;
-  readonly #cut: Statement<[number, number]>;
-  readonly #setCopies: Statement<[number, number, number]>;
+  readonly #cut: Statement<[number, number, number]>;
+  readonly #limit: Statement<[number | null, number, number]>;
+  readonly #copies: ChunkCopies;
   readonly #remove: Statement<[number]>;
   readonly #recount: Statement<[number]>;
   readonly #ofNode: Statement<[number, number, number], number>;
@@ -189,17 +208,20 @@ export class ChunkStore extends ChunkReader {
       `INSERT INTO chunk (id, version, refs, length, copies, missing, written, trim)
        VALUES (?, 1, 0, 0, ?, ?, 0, 0)`,
     );
-    this.#attach = database.prepare('INSERT INTO file_chunk (inode, idx, chunk) VALUES (?, ?, ?)');
+    this.#attach = database.prepare(
+      'INSERT INTO file_chunk (inode, idx, chunk, length) VALUES (?, ?, ?, ?)',
+    );
     this.#addRef = database.prepare('UPDATE chunk SET refs = refs + 1 WHERE id = ?');
     this.#commit = database.prepare(
-      'UPDATE chunk SET length = max(length, ?), written = 1, trim = 0 WHERE id = ?',
+      `UPDATE chunk SET length = max(length, @length), written = 1, trim = 0,
+         data = ifnull(@data, data + max(0, @length - length)) WHERE id = @id`,
     );
     this.#setVersion = database.prepare('UPDATE chunk SET version = ? WHERE id = ?');
     this.#setTrim = database.prepare('UPDATE chunk SET trim = ? WHERE id = ? AND written = 1');
-    this.#bytesFrom = database
-      .prepare<[number, number], number | null>(
-        `SELECT sum(c.length) FROM file_chunk f JOIN chunk c ON c.id = f.chunk
-         WHERE f.inode = ? AND f.idx >= ?`,
+    this.#allocatedIn = database
+      .prepare<[number, number, number], number | null>(
+        `SELECT sum(${ALLOCATED}) FROM file_chunk f JOIN chunk c ON c.id = f.chunk
+         WHERE f.${IN_RANGE}`,
       )
       .pluck();
     this.#nthLast = database
@@ -207,22 +229,28 @@ export class ChunkStore extends ChunkReader {
         'SELECT idx FROM file_chunk WHERE inode = ? ORDER BY idx DESC LIMIT 1 OFFSET ?',
       )
       .pluck();
-    this.#dropRefsFrom = database.prepare(
-      `UPDATE chunk SET refs = refs - 1
-       WHERE id IN (SELECT chunk FROM file_chunk WHERE inode = ? AND idx >= ?)`,
+    this.#sharedIn = database
+      .prepare<[number, number, number], ChunkId>(
+        `SELECT DISTINCT c.id FROM file_chunk f JOIN chunk c ON c.id = f.chunk
+         WHERE f.${IN_RANGE} AND c.refs > 1`,
+      )
+      .pluck();
+    this.#dropRefs = database.prepare(
+      `UPDATE chunk SET refs = refs -
+         (SELECT count(*) FROM file_chunk WHERE chunk = chunk.id AND ${IN_RANGE})
+       WHERE id IN (SELECT chunk FROM file_chunk WHERE ${IN_RANGE})`,
     );
-    this.#detachFrom = database.prepare('DELETE FROM file_chunk WHERE inode = ? AND idx >= ?');
+    this.#detachRange = database.prepare(`DELETE FROM file_chunk WHERE ${IN_RANGE}`);
     this.#detachOne = database.prepare(
       'DELETE FROM file_chunk WHERE inode = ? AND idx = ? AND chunk = ?',
     );
     this.#dropRef = database.prepare('UPDATE chunk SET refs = refs - 1 WHERE id = ?');
     this.#cut = database.prepare(
-      'UPDATE chunk SET length = min(length, ?), trim = 1 WHERE id = ? AND written = 1',
+      `UPDATE chunk SET length = min(length, ?), data = min(data, ?), trim = 1
+       WHERE id = ? AND written = 1`,
     );
-    this.#setCopies = database.prepare(
-      `UPDATE chunk SET copies = ?, missing = missing + (? - copies)
-       WHERE id IN (SELECT chunk FROM file_chunk WHERE inode = ?)`,
-    );
+    this.#limit = database.prepare('UPDATE file_chunk SET length = ? WHERE inode = ? AND idx = ?');
+    this.#copies = new ChunkCopies(database);
     this.#remove = database.prepare('DELETE FROM chunk WHERE id = ? AND refs = 0');
     this.#recount = database.prepare(`UPDATE chunk SET missing = copies - ${ALIVE} WHERE id = ?`);
     this.#ofNode = database
@@ -242,22 +270,28 @@ export class ChunkStore extends ChunkReader {
     this.attach(id, { inode, index });
   }
 
-  /** Makes the chunk the file's at `index`, where there must be none. */
-  attach(id: ChunkId, { inode, index }: ChunkPlace): void {
-    this.#attach.run(inode, index, id);
+  /** Makes the chunk, or `limit` bytes of it, the file's at `index`, where there must be none. */
+  attach(id: ChunkId, { inode, index }: ChunkPlace, limit: number | null = null): void {
+    this.#attach.run(inode, index, id, limit);
     this.#addRef.run(id);
   }
 
   /** Takes the chunk out of the file. Where no file is left that holds it, it is garbage. */
   detach(id: ChunkId, { inode, index }: ChunkPlace): void {
-    if (this.#detachOne.run(inode, index, id).changes > 0) this.#dropRef.run(id);
+    if (this.#detachOne.run(inode, index, id).changes === 0) return;
+    this.#dropRef.run(id);
+    this.#copies.settle(id);
   }
 
-  /** The chunk holds at least `length` bytes. Gives by how many bytes it grew. */
-  commitLength(id: ChunkId, length: number): number {
-    const before = this.get(id)?.length ?? length;
-    this.#commit.run(length, id);
-    return Math.max(0, length - before);
+  /**
+   * The chunk holds at least `length` bytes, and `data` of them are in blocks that are not zeros
+   * (where that is not known, what was added). Gives by how much it adds to what is allocated.
+   */
+  commitLength(id: ChunkId, length: number, data?: number): number {
+    const before = this.get(id);
+    this.#commit.run({ id, length, data: data ?? null });
+    const after = this.get(id);
+    return before && after ? allocatedIn(after) - allocatedIn(before) : 0;
   }
 
   setVersion(id: ChunkId, version: number): void {
@@ -278,16 +312,35 @@ export class ChunkStore extends ChunkReader {
    */
   truncate(inode: InodeId, size: number): number {
     const firstGone = Math.ceil(size / CHUNK_BYTES);
-    let freed = this.#bytesFrom.get(inode, firstGone) ?? 0;
-    this.#dropRefsFrom.run(inode, firstGone);
-    this.#detachFrom.run(inode, firstGone);
+    const freed = this.drop(inode, firstGone, Number.MAX_SAFE_INTEGER);
     const kept = size % CHUNK_BYTES;
-    const straddling = kept === 0 ? undefined : this.ofFile(inode, firstGone - 1);
+    const index = firstGone - 1;
+    const straddling = kept === 0 ? undefined : this.ofFile(inode, index);
+    if (!straddling) return freed;
+    const before = allocatedIn(straddling);
+    const length = Math.min(kept, straddling.length);
+    const after = allocatedIn({ length, data: straddling.data });
+    if (straddling.refs > 1) this.#limit.run(length, inode, index);
     // A writer may have written past the committed length: cut, also where `length` fits.
-    if (straddling) {
-      this.#cut.run(kept, straddling.id);
-      freed += Math.max(0, straddling.length - kept);
-    }
+    else this.#cut.run(length, length, straddling.id);
+    return freed + before - after;
+  }
+
+  /** Makes the chunk's length what its only file has of it: somebody is about to write to it. */
+  own({ inode, index }: ChunkPlace, { id, length }: PlacedChunk): void {
+    this.#cut.run(length, length, id);
+    this.#limit.run(null, inode, index);
+  }
+
+  /** Bytes that the file has in its chunks from `first` to before `end`. */
+  allocated(inode: InodeId, first: number, end: number): number {
+    return this.#allocatedIn.get(inode, first, end) ?? 0;
+  }
+
+  /** Takes chunks from `first` to before `end` out of the file. Gives how much was allocated. */
+  drop(inode: InodeId, first: number, end: number): number {
+    const freed = this.allocated(inode, first, end);
+    this.#detachAll(inode, first, end);
     return freed;
   }
 
@@ -297,13 +350,20 @@ export class ChunkStore extends ChunkReader {
    */
   detachLast(inode: InodeId, limit: number): number {
     const from = this.#nthLast.get(inode, limit - 1) ?? 0;
-    this.#dropRefsFrom.run(inode, from);
-    return this.#detachFrom.run(inode, from).changes;
+    return this.#detachAll(inode, from, Number.MAX_SAFE_INTEGER);
   }
 
-  /** Copies wanted of each chunk of the file; repair and trimming follow. */
-  setCopies(inode: InodeId, copies: number): void {
-    this.#setCopies.run(copies, copies, inode);
+  #detachAll(inode: InodeId, first: number, end: number): number {
+    const shared = this.#sharedIn.all(inode, first, end);
+    this.#dropRefs.run(inode, first, end, inode, first, end);
+    const detached = this.#detachRange.run(inode, first, end).changes;
+    for (const chunk of shared) this.#copies.settle(chunk);
+    return detached;
+  }
+
+  /** The file's row says how many copies are wanted: of each of its chunks. */
+  setCopies(inode: InodeId): void {
+    this.#copies.settleAll(inode);
   }
 
   /** Deletes a chunk that no file holds. */
@@ -325,4 +385,9 @@ export class ChunkStore extends ChunkReader {
     this.#recountRange.run(node, after, last ?? Number.MAX_SAFE_INTEGER);
     return last;
   }
+}
+
+/** What a chunk adds to what its file has allocated; as ALLOCATED. */
+export function allocatedIn({ length, data }: Pick<ChunkRow, 'length' | 'data'>): number {
+  return Math.min(length, Math.max(data, BLOCK_BYTES));
 }

@@ -126,4 +126,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE inode ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
   UPDATE inode SET flags = 1 WHERE id IN (SELECT inode FROM xattr);
   `,
+  /* 3: holes within chunks, and chunks of several files */ `
+  ALTER TABLE chunk ADD COLUMN data INTEGER NOT NULL DEFAULT 0; -- bytes in blocks that are not zeros
+  UPDATE chunk SET data = length;
+  -- How much of the chunk is the file's, where that is less than it holds; else NULL.
+  ALTER TABLE file_chunk ADD COLUMN length INTEGER;
+  `,
 ];

@@ -46,12 +46,14 @@ export function decodeHeader(bytes: Buffer): FrameHeader {
   return header;
 }
 
+const GO_DOWN_THE_CHAIN: readonly number[] = [DataOp.WRITE, DataOp.SYNC, DataOp.TRIM, DataOp.ZERO];
+
 function checkRequest(header: FrameHeader): void {
   const { op, flags, errno, failedNode } = header;
   const allowed = op === DataOp.WRITE ? FrameFlag.CREATE | FrameFlag.SYNC : 0;
   if (flags & ~allowed) throw wrong(`flags 0x${flags.toString(16)} on op ${op}`);
   if (errno !== 0 || failedNode !== 0) throw wrong('request that carries an errno');
-  checkChain(header, op === DataOp.WRITE || op === DataOp.SYNC || op === DataOp.TRIM);
+  checkChain(header, GO_DOWN_THE_CHAIN.includes(op));
   switch (op) {
     case DataOp.HELLO:
       return checkSizes(header, 0, CLUSTER_ID_BYTES_MAX);
@@ -70,6 +72,9 @@ function checkRequest(header: FrameHeader): void {
     case DataOp.TRIM:
       if (header.offset > CHUNK_BYTES) throw wrong(`trim to ${header.offset}`);
       return checkSizes(header, 0, 0);
+    case DataOp.ZERO:
+      checkRange(header);
+      return checkSizes(header, 0, 0);
     default:
       throw wrong(`op ${op}`);
   }
@@ -78,7 +83,7 @@ function checkRequest(header: FrameHeader): void {
 function checkReply(header: FrameHeader): void {
   const { op, flags, errno } = header;
   if (flags !== FrameFlag.REPLY) throw wrong(`flags 0x${flags.toString(16)} on a reply`);
-  if (op < DataOp.HELLO || op > DataOp.MAP) throw wrong(`op ${op}`);
+  if (op < DataOp.HELLO || op > DataOp.ZERO) throw wrong(`op ${op}`);
   checkChain(header, false);
   if (errno !== 0) return checkSizes(header, 0, FRAME_MESSAGE_BYTES_MAX);
   if (op === DataOp.HELLO) return checkSizes(header, 0, GREETING_BYTES_MAX);

@@ -24,6 +24,8 @@ export const DataOp = {
   STAT: 6,
   /** Which blocks have data: one bit each in the reply's payload, the lowest first. */
   MAP: 7,
+  /** `length` bytes at `offset` become zeros, here and down the chain; the replica stays as long. */
+  ZERO: 8,
 } as const;
 export type DataOp = (typeof DataOp)[keyof typeof DataOp];
 
@@ -50,7 +52,7 @@ export const FRAME_HEADER = struct({
   index: u32,
   inode: u64,
   offset: u32,
-  /** Bytes wanted (READ) or carried (WRITE). */
+  /** Bytes wanted (READ), carried (WRITE) or zeroed; in replies to the last two, bytes in blocks with data. */
   length: u32,
   /** Of a reply: the node that failed, 0 if it was the answering one. */
   failedNode: u32,

@@ -121,6 +121,15 @@ def direct(fd, offset, data=None, length=0):
         return os.pwritev(fd, [memoryview(buffer)[: len(data)]], offset)
 
 
+FALLOCATE_MODES = {"KEEP_SIZE": 1, "PUNCH_HOLE": 2, "ZERO_RANGE": 16}
+
+
+def fallocate(fd, mode, offset, length):
+    if isinstance(mode, str):
+        mode = sum(FALLOCATE_MODES[name] for name in mode.split("|") if name)
+    check(libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))
+
+
 def link_open(fd, path):
     check(libc.linkat(fd, b"", AT_FDCWD, raw(path), AT_EMPTY_PATH))
 
@@ -227,6 +236,7 @@ CALLS = {
     "write": write,
     "direct": direct,
     "seek": lambda fd, offset, whence: os.lseek(fd, offset, getattr(os, whence)),
+    "fallocate": fallocate,
     "fsync": lambda fd: os.fsync(fd),
     "truncate": lambda path, size: os.truncate(raw(path), size),
     "ftruncate": lambda fd, size: os.ftruncate(fd, size),

@@ -20,6 +20,9 @@ export interface Status {
   ctime: Moment;
 }
 
+export type FallocateMode =
+  '' | 'KEEP_SIZE' | 'PUNCH_HOLE|KEEP_SIZE' | 'ZERO_RANGE' | 'ZERO_RANGE|KEEP_SIZE';
+
 /** What both kinds can do. Paths are relative to a directory of the behaviour's own. */
 export interface Actor {
   /** `flags` as open(2) has them: 'O_RDWR|O_CREAT'. */
@@ -31,6 +34,8 @@ export interface Actor {
   fsync(fd: number): Promise<void>;
   truncate(path: string, size: number): Promise<void>;
   ftruncate(fd: number, size: number): Promise<void>;
+  /** `mode`: of fallocate(2), without FALLOC_FL_. */
+  fallocate(fd: number, mode: FallocateMode, offset: number, length: number): Promise<void>;
   stat(path: string): Promise<Status>;
   lstat(path: string): Promise<Status>;
   fstat(fd: number): Promise<Status>;
@@ -75,6 +80,8 @@ export interface SystemActor extends Actor {
   openat2(path: string, flags: string, resolve: string, mode?: number): Promise<number>;
   readDirect(fd: number, offset: number, length: number): Promise<string>;
   writeDirect(fd: number, offset: number, data: string): Promise<number>;
+  /** Any of the modes, by number. */
+  fallocateRaw(fd: number, mode: number, offset: number, length: number): Promise<void>;
   /** lseek(2); gives the position. */
   seek(fd: number, offset: number, whence: 'SEEK_SET' | 'SEEK_DATA' | 'SEEK_HOLE'): Promise<number>;
   access(path: string, mode: number): Promise<boolean>;

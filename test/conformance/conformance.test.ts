@@ -4,6 +4,7 @@
  */
 import { afterAll, describe, test } from 'vitest';
 import { acls } from './behaviours/acls.js';
+import { allocation } from './behaviours/allocation.js';
 import { directories } from './behaviours/directories.js';
 import { entries } from './behaviours/entries.js';
 import { names } from './behaviours/names.js';
@@ -14,7 +15,18 @@ import { times } from './behaviours/times.js';
 import { xattrs } from './behaviours/xattrs.js';
 import { Subjects, SYSTEM_SUBJECTS } from './subjects.js';
 
-const TOPICS = { names, entries, ownership, opening, times, directories, xattrs, acls, ranges };
+const TOPICS = {
+  names,
+  entries,
+  ownership,
+  opening,
+  times,
+  directories,
+  xattrs,
+  acls,
+  ranges,
+  allocation,
+};
 
 const subjects = new Subjects();
 afterAll(() => subjects[Symbol.asyncDispose]());

@@ -89,6 +89,11 @@ export function libraryActor(files: CairnFs, directory: string): Actor {
     fsync: (fd) => handle(fd).sync(),
     truncate: (path, size) => files.truncate(at(path), size),
     ftruncate: (fd, size) => handle(fd).truncate(size),
+    async fallocate(fd, mode, offset, length) {
+      const options = { keepSize: mode.includes('KEEP_SIZE') };
+      if (mode === '' || mode === 'KEEP_SIZE') await handle(fd).allocate(offset, length, options);
+      else await handle(fd).zero(offset, length, options);
+    },
     stat: async (path) => statusOf(await files.stat(at(path), { bigint: true })),
     lstat: async (path) => statusOf(await files.lstat(at(path), { bigint: true })),
     fstat: async (fd) => statusOf(await handle(fd).stat({ bigint: true })),

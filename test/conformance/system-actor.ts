@@ -81,6 +81,8 @@ function actorOf(process: ActorProcess, identity: Identity | undefined): SystemA
     fsync: (fd) => call('fsync', { fd }),
     truncate: (path, size) => call('truncate', { path, size }),
     ftruncate: (fd, size) => call('ftruncate', { fd, size }),
+    fallocate: (fd, mode, offset, length) => call('fallocate', { fd, mode, offset, length }),
+    fallocateRaw: (fd, mode, offset, length) => call('fallocate', { fd, mode, offset, length }),
     stat: (path) => call('stat', { path }),
     lstat: (path) => call('lstat', { path }),
     fstat: (fd) => call('fstat', { fd }),

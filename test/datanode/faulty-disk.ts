@@ -86,6 +86,10 @@ class FaultyFile implements DiskFile {
     this.disk.check(label);
     return this.file.truncate(label, length);
   }
+  async punch(label: string, position: number, length: number): Promise<void> {
+    this.disk.check(label);
+    return this.file.punch(label, position, length);
+  }
   async size(label: string): Promise<number> {
     this.disk.check(label);
     return this.file.size(label);

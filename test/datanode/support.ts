@@ -190,6 +190,14 @@ export function trimRequest({ chunk, version = 1, chain = [] }: ChunkRef, offset
   return { op: DataOp.TRIM, chunk, chunkVersion: version, offset, chain };
 }
 
+export function zeroRequest(
+  { chunk, version = 1, chain = [] }: ChunkRef,
+  offset: number,
+  length: number,
+): DataRequest {
+  return { op: DataOp.ZERO, chunk, chunkVersion: version, offset, length, chain };
+}
+
 /** Numbers of the blocks that the replica says have data. */
 export async function dataBlocks(peer: DataConnection, ref: ChunkRef): Promise<number[]> {
   const { chunk, version = 1 } = ref;

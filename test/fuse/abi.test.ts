@@ -32,6 +32,7 @@ const LAYOUTS: [keyof typeof abi, string, number][] = [
   ['READ_IN', 'fuse_read_in', 40],
   ['WRITE_IN', 'fuse_write_in', 40],
   ['WRITE_OUT', 'fuse_write_out', 8],
+  ['FALLOCATE_IN', 'fuse_fallocate_in', 32],
   ['LSEEK_IN', 'fuse_lseek_in', 24],
   ['LSEEK_OUT', 'fuse_lseek_out', 8],
   ['FILE_LOCK', 'fuse_file_lock', 24],

@@ -43,6 +43,21 @@ describe('two mounts and the library', () => {
     }
   });
 
+  test('a hole punched on one mount is one on the other, whatever pages it had', async () => {
+    await shell(`head -c 3M /dev/urandom > ${a}/holes; sync ${a}/holes`);
+    await shell(`cmp ${a}/holes ${b}/holes; cp ${b}/holes ${a}/same`);
+    await shell(`fallocate -p -o 5000 -l 2M ${a}/holes`);
+    await shell(`dd if=/dev/zero of=${a}/same bs=1 seek=5000 count=0 conv=notrunc 2>/dev/null`);
+    await shell(
+      `head -c 2M /dev/zero | dd of=${a}/same bs=1M seek=5000 oflag=seek_bytes conv=notrunc 2>/dev/null`,
+    );
+    await shell(`cmp ${b}/holes ${b}/same; cmp ${a}/holes ${a}/same`);
+    await shell(`fallocate -z -o 1M -l 3M ${b}/holes`);
+    expect(await shell(`stat -c %s ${a}/holes; tail -c 1M ${a}/holes | tr -d '\\0'`)).toBe(
+      `${4 << 20}\n`,
+    );
+  });
+
   test('an ACL, or a mode, set on one mount counts on the other at once', async () => {
     await shell(`mkdir -m 755 ${a}/acl; echo x > ${a}/acl/f; chmod 640 ${a}/acl/f`);
     // Not through the private folder above.

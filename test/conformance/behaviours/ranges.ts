@@ -10,7 +10,7 @@ const MIB = 1024 * KIB;
 const CHUNK = 64 * MIB;
 
 /** Runs of data as lseek(2) finds them, from the start: [start, end). */
-async function dataRuns(fs: SystemActor, fd: number): Promise<[number, number][]> {
+export async function dataRuns(fs: SystemActor, fd: number): Promise<[number, number][]> {
   const runs: [number, number][] = [];
   for (let at = 0; ;) {
     const start = await fs.seek(fd, at, 'SEEK_DATA').catch(() => undefined);

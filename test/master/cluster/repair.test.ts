@@ -8,6 +8,7 @@ import {
   startHalfMaster,
   temporaryDirectory,
   until,
+  wantCopies,
   writeChunk,
   type HalfMaster,
 } from './support.js';
@@ -178,7 +179,7 @@ describe('repair', () => {
     await master.commit.submit((tx) => {
       for (let chunk = 1; chunk < 100; chunk++) {
         const place = tx.chunks.place(chunk as ChunkId);
-        if (place) tx.chunks.setCopies(place.inode, 6);
+        if (place) wantCopies(tx, place.inode, 6);
       }
     });
     master.cluster.repair.wake();
@@ -196,10 +197,10 @@ describe('repair', () => {
     for (const uuid of ['a', 'b', 'c']) await join(uuid);
     const inode = await makeFile(master.commit, 1);
     const chunk = await writeChunk(master, nodes, inode);
-    await master.commit.submit((tx) => tx.chunks.setCopies(inode, 3));
+    await master.commit.submit((tx) => wantCopies(tx, inode, 3));
     await pass(1_000);
     await until('three', () => replicas(chunk).length === 3);
-    await master.commit.submit((tx) => tx.chunks.setCopies(inode, 1));
+    await master.commit.submit((tx) => wantCopies(tx, inode, 1));
     await pass(2_000);
     await until('one', () => replicas(chunk).length === 1);
     await until('files too', () => nodes.filter((node) => node.held.has(chunk)).length === 1);

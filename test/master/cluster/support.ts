@@ -254,6 +254,14 @@ export function makeFile(commit: GroupCommit, replication = 2): Promise<InodeId>
   });
 }
 
+/** Copies wanted of the file from now on. */
+export function wantCopies(tx: Transactor, inode: InodeId, replication: number): void {
+  const file = tx.inodes.find(inode);
+  if (!file) throw new Error(`no inode ${inode}`);
+  tx.inodes.update({ ...file, replication });
+  tx.chunks.setCopies(inode);
+}
+
 /** What a client does to write a chunk: lease, frames (here: into the maps), commit, return. */
 export async function writeChunk(
   { cluster, commit }: HalfMaster,
