@@ -88,7 +88,7 @@ describe('malformed requests', () => {
 
   test('an unknown opcode is ENOSYS', async () => {
     expect((await kernel.ask(4095)).error).toBe(-ERRNO.ENOSYS);
-    expect((await kernel.ask(Opcode.FUSE_FALLOCATE)).error).toBe(-ERRNO.ENOSYS);
+    expect((await kernel.ask(Opcode.FUSE_POLL)).error).toBe(-ERRNO.ENOSYS);
   });
 
   test('a verb that throws something unforeseen is EIO', async () => {
