@@ -2,23 +2,38 @@
 /** The `cairn` command: finds the verb, runs it, turns its failure into one line. */
 import './quiet-grpc.js';
 import { readFileSync } from 'node:fs';
-import yargs from 'yargs';
+import yargs, { type CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { STANDARD_INPUT } from './copying.js';
-import { datanodeCommand } from './commands/datanode.js';
-import { fsCommand } from './commands/fs.js';
-import { fsckCommand } from './commands/fsck.js';
-import { infoCommand } from './commands/info.js';
-import { masterCommand } from './commands/master.js';
-import { miniCommand } from './commands/mini.js';
-import { mountCommand } from './commands/mount.js';
-import { locksCommand } from './commands/locks.js';
-import { nodesCommand } from './commands/nodes.js';
-import { statusCommand } from './commands/status.js';
-import { umountCommand } from './commands/umount.js';
 import { CliError, describeFailure, EXIT_USAGE, exitCodeOf, usageError } from './errors.js';
 import { tellParent } from './role.js';
 import { Settings } from './settings.js';
+
+/**
+ * The verbs, in the order of the help text. Each is loaded when it is wanted: what one of them
+ * takes to run (a database, gRPC, tables) costs the others nothing.
+ */
+const COMMANDS: Record<string, (settings: Settings) => Promise<unknown>> = {
+  mini: async (settings) => (await import('./commands/mini.js')).miniCommand(settings),
+  master: async (settings) => (await import('./commands/master.js')).masterCommand(settings),
+  datanode: async (settings) => (await import('./commands/datanode.js')).datanodeCommand(settings),
+  mount: async (settings) => (await import('./commands/mount.js')).mountCommand(settings),
+  umount: async (settings) => (await import('./commands/umount.js')).umountCommand(settings),
+  fs: async (settings) => (await import('./commands/fs.js')).fsCommand(settings),
+  status: async (settings) => (await import('./commands/status.js')).statusCommand(settings),
+  nodes: async (settings) => (await import('./commands/nodes.js')).nodesCommand(settings),
+  locks: async (settings) => (await import('./commands/locks.js')).locksCommand(settings),
+  info: async (settings) => (await import('./commands/info.js')).infoCommand(settings),
+  fsck: async (settings) => (await import('./commands/fsck.js')).fsckCommand(settings),
+};
+
+/** The one that the first word names; all of them where it names none. */
+async function loadCommands(argv: readonly string[], settings: Settings): Promise<CommandModule[]> {
+  const [verb = ''] = argv;
+  const isKnown = Object.hasOwn(COMMANDS, verb);
+  const wanted = Object.entries(COMMANDS).filter(([name]) => !isKnown || name === verb);
+  return (await Promise.all(wanted.map(([, load]) => load(settings)))) as CommandModule[];
+}
 
 /** From package.json, which is one folder up from the sources and two up from dist/cli. */
 function packageVersion(): string {
@@ -34,7 +49,8 @@ function packageVersion(): string {
 }
 
 async function run(argv: string[]): Promise<void> {
-  const settings = Settings.load(argv, process.env);
+  const settings = await Settings.load(argv, process.env);
+  const commands = await loadCommands(argv, settings);
   await yargs(argv)
     .scriptName('cairn')
     .usage('$0 <command>\n\nA distributed file system for Linux.')
@@ -43,17 +59,7 @@ async function run(argv: string[]): Promise<void> {
       requiresArg: true,
       describe: 'File with options, JSON or YAML',
     })
-    .command(miniCommand(settings))
-    .command(masterCommand(settings))
-    .command(datanodeCommand(settings))
-    .command(mountCommand(settings))
-    .command(umountCommand(settings))
-    .command(fsCommand(settings))
-    .command(statusCommand(settings))
-    .command(nodesCommand(settings))
-    .command(locksCommand(settings))
-    .command(infoCommand(settings))
-    .command(fsckCommand(settings))
+    .command(commands)
     .demandCommand(1, 'a command is missing')
     .strict()
     .recommendCommands()

@@ -2,34 +2,9 @@
  * Where an option's value comes from: the flag, else the environment (CAIRN_NODE_DEAD for
  * --node-dead), else the file named by --config or CAIRN_CONFIG (JSON or YAML), else the default.
  */
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import type { Argv, Options } from 'yargs';
-import { z } from 'zod';
-import { LOG_LEVELS } from '../common/log.js';
-import { CliError, EXIT_USAGE, usageError } from './errors.js';
-
-const text = z.union([z.string(), z.number()]);
-/** One file may serve several commands: each takes the keys that it knows. */
-const CONFIG_FILE = z.strictObject({
-  master: z.string().optional(),
-  timeout: text.optional(),
-  data: z.string().optional(),
-  host: z.string().optional(),
-  port: z.number().int().optional(),
-  advertise: z.string().optional(),
-  reserve: text.optional(),
-  replication: z.number().int().optional(),
-  'inline-max': text.optional(),
-  'node-dead': text.optional(),
-  datanodes: z.number().int().optional(),
-  foreground: z.boolean().optional(),
-  'log-file': z.string().optional(),
-  options: z.string().optional(),
-  'log-level': z.enum(LOG_LEVELS).optional(),
-  json: z.boolean().optional(),
-});
-type ConfigFile = z.infer<typeof CONFIG_FILE>;
+import type { ConfigFile } from './config-file.js';
+import { usageError } from './errors.js';
 
 export class Settings {
   readonly #file: ConfigFile;
@@ -41,9 +16,11 @@ export class Settings {
   }
 
   /** Reads the file that `argv` or the environment names, if any. */
-  static load(argv: readonly string[], environment: NodeJS.ProcessEnv): Settings {
+  static async load(argv: readonly string[], environment: NodeJS.ProcessEnv): Promise<Settings> {
     const path = configPath(argv) ?? environment['CAIRN_CONFIG'];
-    return new Settings(path === undefined ? {} : readConfigFile(path), environment);
+    if (path === undefined) return new Settings({}, environment);
+    const { readConfigFile } = await import('./config-file.js');
+    return new Settings(readConfigFile(path), environment);
   }
 
   /** Declares options on a command; environment and file replace their defaults. */
@@ -88,22 +65,4 @@ function configPath(argv: readonly string[]): string | undefined {
     if (word.startsWith('--config=')) return word.slice('--config='.length);
   }
   return undefined;
-}
-
-function readConfigFile(path: string): ConfigFile {
-  let content: unknown;
-  try {
-    content = parse(readFileSync(path, 'utf8')) ?? {};
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CliError(`configuration file ${path}: ${reason}`, 'JSON or YAML', EXIT_USAGE, error);
-  }
-  const result = CONFIG_FILE.safeParse(content);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const where = issue?.path.join('.') ?? '';
-  throw usageError(
-    `configuration file ${path}: ${where ? `${where}: ` : ''}${issue?.message ?? 'not understood'}`,
-    'docs/operations.md lists the keys',
-  );
 }

@@ -1,6 +1,7 @@
 /** Structured logs: JSON lines to a pipe or file, readable lines to a terminal. */
+import { createRequire } from 'node:module';
 import { pino, type Logger } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import type * as Pretty from 'pino-pretty';
 
 export type { Logger };
 
@@ -11,6 +12,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export function createLogger(role: string, level: LogLevel = 'info'): Logger {
   const options = { level, base: { role, pid: process.pid } };
   if (process.stderr.isTTY) {
+    // Loaded where somebody looks: most processes write to a file.
+    const { PinoPretty } = createRequire(import.meta.url)('pino-pretty') as typeof Pretty;
     const pretty = PinoPretty({
       destination: 2,
       sync: true,

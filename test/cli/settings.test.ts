@@ -11,8 +11,8 @@ interface Parsed {
   json: boolean;
 }
 
-function parse(argv: string[], environment: NodeJS.ProcessEnv): Parsed {
-  const settings = Settings.load(argv, environment);
+async function parse(argv: string[], environment: NodeJS.ProcessEnv): Promise<Parsed> {
+  const settings = await Settings.load(argv, environment);
   const parser = settings.options<Parsed>(yargs().option('config', { type: 'string' }), {
     port: { type: 'number', default: 1 },
     'node-dead': { type: 'string', default: '30s' },
@@ -32,20 +32,30 @@ describe('settings', () => {
     await using folder = await temporaryDirectory();
     const config = await configFile(folder.path, 'port: 2\nnode-dead: 2s\njson: true\n');
     const environment = { CAIRN_PORT: '3', CAIRN_NODE_DEAD: '3s' };
-    expect(parse([], {})).toMatchObject({ port: 1, nodeDead: '30s', json: false });
-    expect(parse(['--config', config], {})).toMatchObject({ port: 2, nodeDead: '2s', json: true });
-    expect(parse([`--config=${config}`], environment)).toMatchObject({ port: 3, nodeDead: '3s' });
-    expect(parse(['--config', config, '--port', '4'], environment)).toMatchObject({ port: 4 });
+    expect(await parse([], {})).toMatchObject({ port: 1, nodeDead: '30s', json: false });
+    expect(await parse(['--config', config], {})).toMatchObject({
+      port: 2,
+      nodeDead: '2s',
+      json: true,
+    });
+    expect(await parse([`--config=${config}`], environment)).toMatchObject({
+      port: 3,
+      nodeDead: '3s',
+    });
+    expect(await parse(['--config', config, '--port', '4'], environment)).toMatchObject({
+      port: 4,
+    });
   });
 
   test('the file may be JSON, and named by the environment', async () => {
     await using folder = await temporaryDirectory();
     const config = await configFile(folder.path, '{"port": 5}');
-    expect(parse([], { CAIRN_CONFIG: config }).port).toBe(5);
+    expect(await parse([], { CAIRN_CONFIG: config })).toMatchObject({ port: 5 });
   });
 
-  test('variables of others are left alone', () => {
-    expect(parse([], { CAIRN_SOMETHING: 'else', PORT: '9' }).port).toBe(1);
+  test('variables of others are left alone', async () => {
+    const environment = { CAIRN_SOMETHING: 'else', PORT: '9' };
+    expect(await parse([], environment)).toMatchObject({ port: 1 });
   });
 
   test.each([
@@ -55,10 +65,10 @@ describe('settings', () => {
   ])('%s in the file is an error that names it', async (_, text, named) => {
     await using folder = await temporaryDirectory();
     const config = await configFile(folder.path, text);
-    expect(() => parse(['--config', config], {})).toThrow(named);
+    await expect(parse(['--config', config], {})).rejects.toThrow(named);
   });
 
-  test('a number that is none in the environment is an error that names the variable', () => {
-    expect(() => parse([], { CAIRN_PORT: 'abc' })).toThrow('CAIRN_PORT');
+  test('a number that is none in the environment is an error that names the variable', async () => {
+    await expect(parse([], { CAIRN_PORT: 'abc' })).rejects.toThrow('CAIRN_PORT');
   });
 });
