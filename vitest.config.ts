@@ -1,4 +1,4 @@
-/** Three tiers: pure, in-process cluster, real processes and mounts (one file after another). */
+/** Three tiers, one after another: pure, in-process cluster, real processes and mounts. */
 import { defineConfig } from 'vitest/config';
 
 const CLUSTER = ['test/client/**/*.test.ts', 'test/cluster/**/*.test.ts'];
@@ -15,8 +15,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [...CLUSTER, ...MOUNT],
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -25,8 +25,8 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: CLUSTER,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -36,9 +36,8 @@ export default defineConfig({
           name: 'mount',
           include: MOUNT,
           setupFiles: ['test/support/mount-tier-setup.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
           sequence: { groupOrder: 2 },
         },
       },

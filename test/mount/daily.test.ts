@@ -139,11 +139,9 @@ with os.scandir('.') as entries:
 stayed = [n for n in seen if n.startswith('file-') and int(n[5:]) % 50]
 print(len(stayed), len(set(stayed)), len(os.listdir('.')))
 P`,
-      { timeoutMs: 120_000 },
+      { timeoutMs: 240_000 },
     );
     expect(output).toBe('100000 100000\n98000 98000 99000\n');
-    await cairn.rm('/many', { recursive: true });
-    expect(await shell(`ls ${mountpoint} | grep many || echo gone`)).toBe('gone\n');
   });
 
   test('df shows the cluster; statfs has room', async () => {
