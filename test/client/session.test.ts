@@ -173,7 +173,7 @@ describe('a session that ended while its client was away', () => {
     const file = await client.inodes.create(ROOT_INODE, name, 0o644, ME, open);
     await file.write(0, randomBytes(10 * MIB));
     const { behind } = (file as ClientOpenFile).file;
-    await expect.poll(() => behind.pieces(0, 10 * MIB), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => behind.pieces(0, 10 * MIB)).toEqual([]);
     proxy.refuse(true);
     proxy.cut();
     await endSession(client.session.id, client.session.secret);

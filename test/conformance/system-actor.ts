@@ -8,7 +8,7 @@ import { FsError } from '../../common/errors.js';
 import type { Identity, SystemActor } from './actor.js';
 
 const PROGRAM = fileURLToPath(new URL('actor.py', import.meta.url));
-const CALL_TIMEOUT_MS = 30_000;
+const CALL_TIMEOUT_MS = 120_000;
 
 type Answer = { ok: unknown } | { error: string } | { mistake: string };
 

@@ -90,7 +90,7 @@ test('a data port: every kind of garbage costs its connection, and is logged', a
     const from = (await readFile(cluster.logFile(role), 'utf8')).length;
     await sendAndEnd(port, bytes);
     const isLogged = async () => (await complaints(role, from)).length > 0;
-    await waitFor(`a complaint about ${what}`, isLogged, 5_000);
+    await waitFor(`a complaint about ${what}`, isLogged);
   }
   const all = Object.values(badForDataPort(id));
   for (let round = 0; round < 20; round++) {
@@ -114,7 +114,7 @@ test('the master: garbage before, inside and instead of gRPC', async () => {
     const from = (await readFile(cluster.logFile('master'), 'utf8')).length;
     await sendAndEnd(cluster.masterPort, bytes);
     const isLogged = async () => (await complaints('master', from)).length > 0;
-    await waitFor(`a complaint about ${what}`, isLogged, 5_000);
+    await waitFor(`a complaint about ${what}`, isLogged);
   }
   const begun = [Buffer.from(PREFACE), settings];
   for (let round = 0; round < 10; round++) {

@@ -149,7 +149,7 @@ test('a library process and a whole mount killed while they write: others go on,
   const holder = load('bash', ['-c', holding]);
   const writer = load('python3', ['-c', MOUNT_LOAD, join(mountpoint, 'work')]);
   try {
-    await waitFor('steps', () => library.done > 10 && writer.done > 10 && holder.done > 0, 30_000);
+    await waitFor('steps', () => library.done > 10 && writer.done > 10 && holder.done > 0);
     expect((await cluster.withAdmin((admin) => admin.status())).orphans).toBe(2);
     const acknowledged = { library: library.done, mount: writer.done };
     await end(library);

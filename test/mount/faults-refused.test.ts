@@ -28,7 +28,7 @@ afterAll(async () => {
 
 /** Runs `cairn ARGS`, which must fail with `code` and one line; that line. */
 async function fails(args: string[], code: number): Promise<string> {
-  const result = await cluster.cairn(args, { timeoutMs: 30_000 });
+  const result = await cluster.cairn(args);
   expect({ args, code: result.code, stderr: result.stderr }).toEqual({
     args,
     code,

@@ -83,7 +83,7 @@ test('a read that waits in a killed worker is answered by the next one', async (
   await shell('echo 3 > /proc/sys/vm/drop_caches');
   // The datanodes stand still: the kernel's requests are in the worker, unanswered, when it dies.
   for (const number of cluster.datanodeNumbers()) cluster.pause(`datanode-${number}`);
-  const reading = shell(`sha256sum ${file}`, { timeoutMs: 60_000 });
+  const reading = shell(`sha256sum ${file}`, { timeoutMs: 150_000 });
   await sleep(1_000);
   killWorker(cluster);
   for (const number of cluster.datanodeNumbers()) cluster.resume(`datanode-${number}`);

@@ -5,7 +5,7 @@ import { DataOp, FRAME_HEADER, FRAME_MAGIC, FRAME_VERSION } from '../../proto/da
 import type { FrameHeader } from '../../proto/data/frame.js';
 
 const UINT32_MAX = 2 ** 32 - 1;
-const ANSWER_TIMEOUT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** A frame's header; a greeting of no bytes unless told otherwise. */
 export function header(change: Partial<FrameHeader>): Buffer {

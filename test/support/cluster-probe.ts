@@ -12,7 +12,7 @@ import type { TestCluster } from '../../testing/index.js';
 import { chunkPath } from './chunk-files.js';
 import { waitFor } from './wait.js';
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 /** A replica as the master knows it, with the number of its datanode and the file it is in. */
 export interface KnownReplica {
@@ -78,7 +78,7 @@ export class ClusterProbe {
   }
 
   /** Every chunk has `copies` replicas on live nodes, and every block of them is good. */
-  async waitUntilClean(timeoutMs = 30_000): Promise<void> {
+  async waitUntilClean(timeoutMs = 120_000): Promise<void> {
     let last: FsckFinding[] = [];
     const isClean = async () => (last = await this.fsck()).length === 0;
     await waitFor('a clean fsck', isClean, timeoutMs).catch((error: unknown) => {

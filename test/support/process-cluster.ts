@@ -38,8 +38,8 @@ export interface ProcessClusterOptions {
 }
 
 const HOST = '127.0.0.1';
-const READY_TIMEOUT_MS = 60_000;
-const STOP_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 180_000;
+const STOP_TIMEOUT_MS = 60_000;
 
 export class ProcessCluster implements AsyncDisposable {
   readonly directory: string;

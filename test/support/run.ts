@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
-  /** Killed after this; 60 s by default. */
+  /** Killed after this; four minutes by default. */
   timeoutMs?: number;
   input?: string | Buffer;
 }
@@ -34,7 +34,7 @@ export function runAny(
     });
     const deadline = setTimeout(() => {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    }, options.timeoutMs ?? 60_000);
+    }, options.timeoutMs ?? 240_000);
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8');
