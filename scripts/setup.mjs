@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildAll } from './build.mjs';
+import { buildAll, generate } from './build.mjs';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -143,12 +143,16 @@ function installNpmPackages() {
   }
 }
 
-/** Set-up from nothing to a built tree; exits with a message where it cannot. */
-export function setUp() {
+/**
+ * Set-up from nothing to a built tree; exits with a message where it cannot. Without `compile`
+ * only to generated code, which is what a compiler starts from.
+ */
+export function setUp({ compile = true } = {}) {
   checkNode();
   installSystemPackages();
   installNpmPackages();
-  buildAll({ say, fail, run });
+  if (compile) buildAll({ say, fail, run });
+  else generate({ say, fail, run });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
