@@ -131,7 +131,7 @@ describe('a worker that dies', () => {
           kind: 'mount',
           journal: new FileWriteJournal(fd, JOURNAL_FILE_BYTES),
           resume: { session: id, secret },
-          timeoutMs: 1_000,
+          timeoutMs: 5_000,
         });
         if (!kept) await Promise.all([cluster.startDatanode(0), cluster.startDatanode(1)]);
         const again = await successor.inodes.open(file.inode, open);

@@ -43,7 +43,7 @@ describe('no master', () => {
   });
 
   test('gone after the connect: calls with a timeout end with it, and work again later', async () => {
-    const soft = await cluster.connect({ timeoutMs: 1_000 });
+    const soft = await cluster.connect({ timeoutMs: 4_000 });
     await soft.writeFile('/soft', 'x');
     await cluster.stopMaster();
     await expect(soft.mkdir('/soft-dir')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
@@ -97,7 +97,7 @@ describe('bad names and numbers', () => {
 
 describe('writers', () => {
   test('a failed write-behind is told once: at the next sync, not again at the close', async () => {
-    const soft = await cluster.connect({ timeoutMs: 2_000 });
+    const soft = await cluster.connect({ timeoutMs: 5_000 });
     const file = await soft.open('/behind', 'w');
     await file.write(randomBytes(2 * MIB));
     await file.sync();
@@ -113,7 +113,7 @@ describe('writers', () => {
   });
 
   test('a failed write-behind is told by the close, where nothing else is called', async () => {
-    const soft = await cluster.connect({ timeoutMs: 2_000 });
+    const soft = await cluster.connect({ timeoutMs: 5_000 });
     const file = await soft.open('/behind-close', 'w');
     for (const number of [0, 1]) await cluster.stopDatanode(number);
     await file.write(randomBytes(2 * MIB));
