@@ -52,6 +52,23 @@ export async function sleep(delayMs: number, signal?: AbortSignal): Promise<void
   }
 }
 
+/** False where it takes longer. Rejects where `promise` does, within that time. */
+export async function settlesWithin(
+  promise: Promise<unknown>,
+  timeoutMs: number,
+): Promise<boolean> {
+  const waiting = new AbortController();
+  const late = sleep(timeoutMs, waiting.signal).then(
+    () => false,
+    () => false,
+  );
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    waiting.abort();
+  }
+}
+
 /** Runs tasks one after another, in the order in which they were given. */
 export class SerialQueue {
   #tail: Promise<unknown> = Promise.resolve();

@@ -242,6 +242,10 @@ export const MOUNT_RESTART_MS_MIN = 50;
 export const MOUNT_RESTART_MS_MAX = 5_000;
 /** How long an unmount waits for a worker that does not answer. */
 export const MOUNT_STOP_TIMEOUT_MS = 10_000;
+/** Largest READ or WRITE through libfuse 2, whose buffer has room for this and a header. */
+export const NATIVE_REQUEST_BYTES_MAX = 128 * KIB;
+/** How often it is looked whether libfuse has ended, which it does not say. */
+export const NATIVE_END_CHECK_MS = 100;
 
 assert(CHUNK_BYTES % FRAME_PAYLOAD_BYTES_MAX === 0);
 assert(FRAME_PAYLOAD_BYTES_MAX % BLOCK_BYTES === 0);

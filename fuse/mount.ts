@@ -45,10 +45,7 @@ export function mountAt(mountpoint: string): MountEntry | undefined {
   return mountTable().findLast((entry) => entry.mountpoint === mountpoint);
 }
 
-/**
- * The mount point as the mount table will name it. Throws an FsError that says what is wrong:
- * not root, no /dev/fuse, no such directory, not a directory, already mounted.
- */
+/** As `checkDirectory`, for the kernel driver: also where not root, or without /dev/fuse. */
 export function checkMountpoint(given: string): string {
   if (process.platform !== 'linux') {
     throw new FsError('EOPNOTSUPP', { message: 'the kernel driver needs Linux' });
@@ -60,6 +57,14 @@ export function checkMountpoint(given: string): string {
     const message = `${FUSE_DEVICE} is missing; run 'modprobe fuse' (in a container: --device ${FUSE_DEVICE})`;
     throw new FsError('ENODEV', { message });
   }
+  return checkDirectory(given);
+}
+
+/**
+ * The mount point as the mount table will name it. Throws an FsError that says what is wrong:
+ * no such directory, not a directory, already mounted.
+ */
+export function checkDirectory(given: string): string {
   const mountpoint = resolveParent(path.resolve(given));
   const there = mountAt(mountpoint);
   if (there?.type === MOUNT_TYPE) {
@@ -72,7 +77,7 @@ export function checkMountpoint(given: string): string {
     });
   }
   const resolved = fs.realpathSync(mountpoint);
-  if (resolved !== mountpoint) return checkMountpoint(resolved);
+  if (resolved !== mountpoint) return checkDirectory(resolved);
   if (!fs.statSync(mountpoint).isDirectory()) {
     throw new FsError('ENOTDIR', { message: `mount point ${mountpoint} is not a directory` });
   }
@@ -133,9 +138,12 @@ export async function mount(command: MountCommand): Promise<void> {
 
 /** Throws EBUSY where programs use it, unless `lazy`, which detaches it for whoever comes next. */
 export async function unmount(mountpoint: string, options: { lazy?: boolean } = {}): Promise<void> {
-  // -c: do not look at the mount point, -i: no helper.
-  const flags = options.lazy ? ['-i', '-c', '-l'] : ['-i', '-c'];
-  await run('umount', [...flags, mountpoint]);
+  if (process.getuid?.() === 0) {
+    // -c: do not look at the mount point, -i: no helper.
+    await run('umount', ['-i', '-c', ...(options.lazy ? ['-l'] : []), mountpoint]);
+  } else {
+    await run('fusermount3', ['-u', ...(options.lazy ? ['-z'] : []), '--', mountpoint]);
+  }
 }
 
 async function run(command: string, args: string[], fd?: number): Promise<void> {
@@ -153,7 +161,7 @@ async function run(command: string, args: string[], fd?: number): Promise<void> 
   });
   if (code === 0) return;
   const busy = /busy/.test(stderr);
-  const absent = /not mounted|no mount point|not found/.test(stderr);
+  const absent = /not mounted|no mount point|not found|invalid argument/i.test(stderr);
   const reason = busy ? 'EBUSY' : absent ? 'EINVAL' : 'EIO';
   throw new FsError(reason, { message: stderr.trim() || `${command} failed with ${code}` });
 }
@@ -169,7 +177,7 @@ export function raiseReadAhead(device: string): void {
 
 /**
  * Ends the connection from the kernel's side: every call on the mount fails, nothing hangs. The
- * last resort. False where fusectl is not mounted.
+ * last resort. False where fusectl is not mounted, or not ours to use.
  */
 export function abortConnection(device: string): boolean {
   const minor = device.split(':')[1] ?? '';
@@ -177,7 +185,8 @@ export function abortConnection(device: string): boolean {
     fs.writeFileSync(`/sys/fs/fuse/connections/${minor}/abort`, '1');
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EACCES') return false;
     throw error;
   }
 }

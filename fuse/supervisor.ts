@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { JOURNAL_FILE_BYTES } from '../client/write-journal.js';
-import { deferred, sleep, type Deferred } from '../common/async.js';
+import { deferred, settlesWithin, sleep, type Deferred } from '../common/async.js';
 import type { ErrnoName } from '../common/errno.js';
 import { FsError } from '../common/errors.js';
 import {
@@ -21,49 +21,11 @@ import {
   MOUNT_THREADS,
 } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
+import { detach } from './detach.js';
 import type { Negotiated } from './init.js';
-import {
-  abortConnection,
-  checkMountpoint,
-  FUSE_DEVICE,
-  mount,
-  mountAt,
-  raiseReadAhead,
-  unmount,
-} from './mount.js';
+import type { MountOptions, SupervisedMount } from './mount-options.js';
+import { checkMountpoint, FUSE_DEVICE, mount, mountAt, raiseReadAhead, unmount } from './mount.js';
 import type { FromWorker, SessionName, ToWorker } from './worker-messages.js';
-
-export interface MountOptions {
-  /** 'host:port'. */
-  master: string;
-  mountpoint: string;
-  log: Logger;
-  /** False: always ask datanodes, also those whose files are on this machine. */
-  shortCircuit?: boolean;
-  /** Refuse any cluster but the one of this id. */
-  cluster?: string;
-  /** Calls fail after this long without the cluster; absent, they wait for ever. */
-  timeoutMs?: number;
-  /** How long the first connection may take before mounting is given up. */
-  connectTimeoutMs?: number;
-  nodeDeadMs?: number;
-  /** The first column of the mount table. */
-  source?: string;
-  /** Options of mount(8) that concern the VFS: ro, nosuid, …; 'relatime' has atime kept. */
-  options?: readonly string[];
-  /** A compiled worker other than the one next to this file. */
-  workerFile?: string;
-}
-
-export interface SupervisedMount {
-  mountpoint: string;
-  /** Settles when the file system has been unmounted, by whomever, and the worker has ended. */
-  done: Promise<void>;
-  /** Ends the mount, also a busy one; whoever still uses it gets errors. Idempotent. */
-  unmount(): Promise<void>;
-  /** Undefined between the death of a worker and the start of the next. */
-  workerPid(): number | undefined;
-}
 
 /**
  * Mounts and resolves when the mount answers. Throws an FsError that says what is wrong, with no
@@ -107,7 +69,6 @@ function workerFile(): string {
 
 /** Living this long, a worker counts as well: the next death starts with the shortest pause. */
 const WORKER_SETTLED_MS = 10_000;
-const BUSY_GRACE_MS = 1_000;
 const HEAP_MIB_MAX = 320;
 
 interface Worker {
@@ -203,25 +164,10 @@ class Supervisor implements SupervisedMount {
   }
 
   async #detach(): Promise<void> {
-    try {
-      await unmount(this.mountpoint);
-      return;
-    } catch (error) {
-      if ((error as FsError).code === 'EINVAL') return;
-      this.#log.warn({ err: error }, 'cannot unmount; detaching instead');
-    }
-    await unmount(this.mountpoint, { lazy: true }).catch((error: unknown) => {
-      this.#log.error({ err: error }, 'detaching failed');
-    });
-    if (await settlesWithin(this.done, BUSY_GRACE_MS)) return;
-    this.#log.warn('the mount is still in use: its users get errors from now on');
-    this.#abort();
-  }
-
-  #abort(): void {
+    const { mountpoint } = this;
+    const attached = { mountpoint, device: this.#device, done: this.done, log: this.#log };
     // Without fusectl the kernel aborts when nobody has the descriptor any more.
-    const aborted = this.#device !== undefined && abortConnection(this.#device);
-    if (aborted) return;
+    if (await detach(attached)) return;
     this.#ended = true;
     if (this.#worker) send(this.#worker, { type: 'stop' });
   }
@@ -342,19 +288,6 @@ async function within<T>(promise: Promise<T>, timeoutMs: number, message: string
   late.catch(() => undefined);
   try {
     return await Promise.race([promise, late]);
-  } finally {
-    waiting.abort();
-  }
-}
-
-async function settlesWithin(promise: Promise<void>, timeoutMs: number): Promise<boolean> {
-  const waiting = new AbortController();
-  const late = sleep(timeoutMs, waiting.signal).then(
-    () => false,
-    () => false,
-  );
-  try {
-    return await Promise.race([promise.then(() => true), late]);
   } finally {
     waiting.abort();
   }

@@ -26,7 +26,12 @@ interface MountArguments extends LogArguments, ParentArguments {
   timeout?: number;
   shortCircuit: boolean;
   options?: string;
+  driver?: Driver;
 }
+
+/** Which of them a user gets who does not say: `chooseDriver`. */
+const DRIVERS = ['kernel', 'fuse-native'] as const;
+type Driver = (typeof DRIVERS)[number];
 
 const READY_TIMEOUT_MS = 60_000;
 
@@ -67,6 +72,11 @@ export function mountCommand(settings: Settings): CommandModule<object, MountArg
               alias: 'o',
               describe: 'Options of mount(8): ro, relatime, nosuid, nodev, noexec',
             },
+            driver: {
+              type: 'string',
+              choices: DRIVERS,
+              describe: 'How to mount (default: kernel for root, fuse-native for others)',
+            },
             ...LOG_OPTIONS,
           },
         ),
@@ -78,8 +88,21 @@ export function mountCommand(settings: Settings): CommandModule<object, MountArg
 async function runMount(options: MountArguments): Promise<void> {
   const mountpoint = resolveMountpoint(options.directory);
   await clearDeadMount(mountpoint);
-  if (options.foreground) await serveMount(options, mountpoint);
-  else await startInBackground(options, mountpoint);
+  const driver = chooseDriver(options);
+  if (options.foreground) await serveMount(options, mountpoint, driver);
+  else await startInBackground(options, mountpoint, driver);
+}
+
+/** Only root may mount by itself; others go through fusermount, which libfuse knows to ask. */
+function chooseDriver({ driver, stopWithParent }: MountArguments): Driver {
+  if (driver !== undefined) return driver;
+  if (process.getuid?.() === 0) return 'kernel';
+  if (!stopWithParent) {
+    process.stderr.write(
+      'cairn: not root, so mounting through fuse-native, not the kernel driver\n',
+    );
+  }
+  return 'fuse-native';
 }
 
 /** What a mount leaves whose processes were killed: every access says ENOTCONN. */
@@ -91,10 +114,14 @@ async function clearDeadMount(mountpoint: string): Promise<void> {
   await unmount(mountpoint, true);
 }
 
-async function startInBackground(options: MountArguments, mountpoint: string): Promise<void> {
+async function startInBackground(
+  options: MountArguments,
+  mountpoint: string,
+  driver: Driver,
+): Promise<void> {
   const logFile = resolve(options.logFile ?? mountLogDefault(mountpoint));
   const args = ['mount', options.master, mountpoint, '--foreground', '--log-file', logFile];
-  args.push('--log-level', options.logLevel);
+  args.push('--log-level', options.logLevel, '--driver', driver);
   if (options.timeout !== undefined) args.push('--timeout', `${options.timeout}ms`);
   if (!options.shortCircuit) args.push('--no-short-circuit');
   if (options.options !== undefined) args.push('--options', options.options);
@@ -103,13 +130,22 @@ async function startInBackground(options: MountArguments, mountpoint: string): P
   printLine(`${options.master} is mounted on ${mountpoint} (log: ${logFile})`);
 }
 
-async function serveMount(options: MountArguments, mountpoint: string): Promise<void> {
-  const { mountAndSupervise } = await import('../../fuse/supervisor.js');
+async function loadDriver(driver: Driver) {
+  if (driver === 'kernel') return (await import('../../fuse/supervisor.js')).mountAndSupervise;
+  return (await import('../../fuse/fuse-native.js')).mountFuseNative;
+}
+
+async function serveMount(
+  options: MountArguments,
+  mountpoint: string,
+  driver: Driver,
+): Promise<void> {
+  const mountWith = await loadDriver(driver);
   const log = createLogger('mount', options.logLevel);
   await runRole({
     log,
     async start() {
-      const mount = await mountAndSupervise({
+      const mount = await mountWith({
         master: options.master,
         mountpoint,
         log,
