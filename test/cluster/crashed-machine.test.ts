@@ -96,4 +96,4 @@ test('the copies of nodes that may come back are waited for; the last one left i
     true,
   );
   probe.close();
-}, 30_000);
+});

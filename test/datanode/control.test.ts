@@ -137,8 +137,8 @@ describe('the stream to the master', () => {
     const second = await cluster.startNode(2);
     expect(second.node()).toBeUndefined();
     await using next = await HandMaster.start(port);
-    await expect.poll(() => next.registers.length, { timeout: 15_000 }).toBe(2);
-    await expect.poll(() => second.node(), { timeout: 15_000 }).toBeDefined();
+    await expect.poll(() => next.registers.length).toBe(2);
+    await expect.poll(() => second.node()).toBeDefined();
   });
 
   test('another cluster is refused, naming both', async () => {

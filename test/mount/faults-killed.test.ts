@@ -84,18 +84,6 @@ function startLibraryLoad(cluster: ProcessCluster): Load {
   return load(process.execPath, args);
 }
 
-/** Kills what serves a mount: first who would replace the worker, then the worker. */
-async function killMount(cluster: ProcessCluster): Promise<void> {
-  const worker = cluster.mountWorker();
-  await cluster.kill9('mount-a');
-  try {
-    if (worker !== undefined) process.kill(worker, 'SIGKILL');
-  } catch (error) {
-    // Gone with its supervisor.
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
 async function expectMountLoad(cluster: ProcessCluster, folder: string, done: number) {
   const files = await cluster.connect();
   const big = await files.readFile(`${folder}/big`);
@@ -153,7 +141,7 @@ test('a library process and a whole mount killed while they write: others go on,
     expect((await cluster.withAdmin((admin) => admin.status())).orphans).toBe(2);
     const acknowledged = { library: library.done, mount: writer.done };
     await end(library);
-    await killMount(cluster);
+    await cluster.killMount();
     expect(library.errors).toBe('');
 
     // What was acknowledged can be read at once; writing waits for nothing but the lease.

@@ -32,7 +32,7 @@ async function restart(cluster: ProcessCluster): Promise<void> {
 
 test(
   '1 GiB of random bytes: the same through mount and library, after a restart, without any one node',
-  { timeout: 300_000 },
+  { timeout: 900_000 },
   async () => {
     await using cluster = await ProcessCluster.start({ datanodes: 3, replication: 2 });
     let mountpoint = await cluster.mount();

@@ -112,8 +112,6 @@ test('a mount unmounted, or killed as a whole: its locks go, at the latest with 
   await waiters(2);
   await cluster.unmount('gone');
   expect(await waiting[1]).toBe('ok');
-  const worker = cluster.mountWorker('a') ?? 0;
-  await cluster.kill9('mount-a');
-  process.kill(worker, 'SIGKILL');
+  await cluster.killMount('a');
   expect(await waiting[0]).toBe('ok');
 });

@@ -35,7 +35,7 @@ async function holderOf(cluster: ProcessCluster, path: string): Promise<string> 
 
 test(
   'write: a datanode killed in the middle: the write succeeds, and two good copies exist again',
-  { timeout: 240_000 },
+  { timeout: 600_000 },
   async () => {
     await using cluster = await ProcessCluster.start({
       datanodes: 3,

@@ -6,8 +6,11 @@ import { expect, test } from 'vitest';
 import { sleep } from '../../common/async.js';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { quote, shell } from '../support/run.js';
+import { waitFor } from '../support/wait.js';
 
 const KILLS = 6;
+/** Of the load below, between one kill and the next. */
+const ROUNDS_BETWEEN = 10;
 
 /** Writes, renames, appends, lists and reads back what it wrote until told to stop. */
 const LOAD = `
@@ -33,23 +36,26 @@ while go or rounds < 5:
     big.seek(rounds * 65536 % (64 << 20)); assert big.read(65536) == data, rounds
     os.mkdir(f'{root}/d'); assert 'd' in os.listdir(root); os.rmdir(f'{root}/d')
     rounds += 1
+    print('round', rounds, flush=True)
 log.close(); big.close()
 lines = open(root + '/log', 'rb').read().split()
 assert lines == [b'%09d' % i for i in range(rounds)], (len(lines), rounds)
 print('rounds', rounds)
 `;
 
-/** SIGKILL; the pid it had. */
-function killWorker(cluster: ProcessCluster): number {
-  const pid = cluster.mountWorker();
-  if (pid === undefined) throw new Error('the mount has no worker');
+/** SIGKILL to a worker that is none of `dead`, when there is one; its pid. */
+async function killWorker(cluster: ProcessCluster, dead?: ReadonlySet<number>): Promise<number> {
+  const pid = await waitFor('a worker', () => {
+    const found = cluster.mountWorker();
+    return found !== undefined && !dead?.has(found) && found;
+  });
   process.kill(pid, 'SIGKILL');
   return pid;
 }
 
 test(
   'the worker of a mount killed again and again under load: no error, no byte wrong',
-  { timeout: 180_000 },
+  { timeout: 600_000 },
   async () => {
     await using cluster = await ProcessCluster.start({ datanodes: 3, replication: 2 });
     const mountpoint = await cluster.mount();
@@ -60,12 +66,18 @@ test(
     load.stderr.on('data', (data: Buffer) => (output += data.toString()));
     const ended = once(load, 'close');
     const workers = new Set<number>();
-    for (let i = 0; i < KILLS; i++) {
-      await sleep(1_000);
+    const rounds = () => output.match(/^round /gm)?.length ?? 0;
+    const goesOn = async () => {
+      const before = rounds();
+      const isDone = () => load.exitCode !== null || rounds() >= before + ROUNDS_BETWEEN;
+      await waitFor('the load to go on', isDone);
       expect(load.exitCode, output).toBeNull();
-      workers.add(killWorker(cluster));
+    };
+    for (let i = 0; i < KILLS; i++) {
+      await goesOn();
+      workers.add(await killWorker(cluster, workers));
     }
-    await sleep(1_000);
+    await goesOn();
     load.kill('SIGTERM');
     const [code] = (await ended) as [number | null];
     expect(code, output).toBe(0);
@@ -85,7 +97,7 @@ test('a read that waits in a killed worker is answered by the next one', async (
   for (const number of cluster.datanodeNumbers()) cluster.pause(`datanode-${number}`);
   const reading = shell(`sha256sum ${file}`, { timeoutMs: 150_000 });
   await sleep(1_000);
-  killWorker(cluster);
+  await killWorker(cluster);
   for (const number of cluster.datanodeNumbers()) cluster.resume(`datanode-${number}`);
   expect(await reading).toBe(digest);
 });

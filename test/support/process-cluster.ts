@@ -150,6 +150,18 @@ export class ProcessCluster implements AsyncDisposable {
     this.#roles.delete(name);
   }
 
+  /** SIGKILL to all that serves a mount: first to who would replace the worker, then to that. */
+  async killMount(name = 'a'): Promise<void> {
+    const worker = this.mountWorker(name);
+    await this.kill9(`mount-${name}`);
+    try {
+      if (worker !== undefined) process.kill(worker, 'SIGKILL');
+    } catch (error) {
+      // Gone with its supervisor.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+
   /** SIGTERM, and waits until it is gone; how it ended. */
   async stopRole(name: string): Promise<string> {
     const role = this.role(name);
