@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    setupFiles: ['test/support/setup.ts'],
     // A deadline costs nothing where it is kept, and machines are slow at times.
     expect: { poll: { interval: 20, timeout: 60_000 } },
     projects: [
