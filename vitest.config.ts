@@ -18,6 +18,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [...CLUSTER, ...MOUNT],
+          // A process of its own for each file costs as much as the tests in it.
+          isolate: false,
           testTimeout: 90_000,
           hookTimeout: 90_000,
           sequence: { groupOrder: 0 },
@@ -28,6 +30,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: CLUSTER,
+          isolate: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,
           sequence: { groupOrder: 1 },
