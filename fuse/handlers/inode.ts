@@ -1,7 +1,7 @@
 /** Requests about one inode: unpack, call, pack. */
 import { FsError, toFsError } from '../../common/errors.js';
 import { FILE_BYTES_MAX, NAME_BYTES_MAX } from '../../common/limits.js';
-import type { AttributeChange, Attributes } from '../../client/types.js';
+import type { AttributeChange } from '../../client/types.js';
 import { FORGET_ONE, type SETATTR_IN, type STATFS_OUT, type STATX_OUT } from '../abi.js';
 import { inodeId } from '../../common/ids.js';
 import {
@@ -112,10 +112,8 @@ export async function setattr(mount: MountState, request: KernelRequest, args: S
     if (await hasPrivilege(mount, request)) change.dropPrivilege = true;
   }
   mount.changes.note(request.nodeid);
-  const nothing = Object.keys(change).length === 0;
-  const changed: Attributes = nothing
-    ? await mount.inodes.getAttributes(request.nodeid, request.options)
-    : await mount.inodes.setAttributes(request.nodeid, change, request.options);
+  // A change of nothing, as by chown(-1, -1), moves ctime on Linux.
+  const changed = await mount.inodes.setAttributes(request.nodeid, change, request.options);
   return toAttrOut(mount, changed);
 }
 

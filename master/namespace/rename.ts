@@ -64,7 +64,8 @@ function replace(
   const moves = from.parent.inode !== newParent.inode;
   if (from.directory && moves) {
     checkNotBelow(tx, newParent, from.entry.inode);
-    if (newParent.nlink >= LINKS_MAX) throw new FsError('EMLINK');
+    const full = newParent.nlink >= LINKS_MAX;
+    if (full && !(existing && isDirectory(existing.type))) throw new FsError('EMLINK');
   }
   const moved = expectInode(tx, from.entry.inode);
   if (existing) checkReplaceable(scope, from, existing);

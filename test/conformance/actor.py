@@ -6,6 +6,7 @@ as Latin-1 text, so that every byte survives; times as [seconds, nanoseconds].
 """
 import ctypes
 import errno
+import fcntl
 import functools
 import json
 import mmap
@@ -17,15 +18,18 @@ import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x100
+AT_SYMLINK_FOLLOW = 0x400
 SYS_RENAMEAT2, SYS_STATX, SYS_OPENAT2 = {
     "x86_64": (316, 332, 437),
     "aarch64": (276, 291, 437),
 }[os.uname().machine]
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 STATX_BTIME = 0x800
+RESOLUTIONS = {"NO_XDEV": 1, "NO_MAGICLINKS": 2, "NO_SYMLINKS": 4, "BENEATH": 8, "IN_ROOT": 16}
+RESOLUTIONS["NONE_SUCH"] = 1 << 40
 PAGE = 4096
 # Of errnos with two names, the one that we use.
-ERRNO_NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}
+ERRNO_NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
 
 opened_files = set()
 opened_directories = set()
@@ -91,8 +95,7 @@ def open_at(directory, path, flags, mode=0o666):
 
 
 def openat2(path, flags, resolve, mode=0):
-    resolutions = {"NO_XDEV": 1, "NO_MAGICLINKS": 2, "NO_SYMLINKS": 4, "BENEATH": 8, "IN_ROOT": 16}
-    bits = sum(resolutions[name] for name in resolve.split("|") if name)
+    bits = sum(RESOLUTIONS[name] for name in resolve.split("|") if name)
     how = struct.pack("<QQQ", flags_of(flags), mode, bits)
     return keep(check(libc.syscall(SYS_OPENAT2, AT_FDCWD, raw(path), how, len(how))))
 
@@ -128,6 +131,12 @@ def fallocate(fd, mode, offset, length):
     if isinstance(mode, str):
         mode = sum(FALLOCATE_MODES[name] for name in mode.split("|") if name)
     check(libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))
+
+
+def link(source, path, follow=False):
+    # os.link() cannot ask for AT_SYMLINK_FOLLOW.
+    flags = AT_SYMLINK_FOLLOW if follow else 0
+    check(libc.linkat(AT_FDCWD, raw(source), AT_FDCWD, raw(path), flags))
 
 
 def link_open(fd, path):
@@ -211,6 +220,34 @@ def list_xattrs(path, size=65536):
     return sorted(name for name in sized(libc.llistxattr, size, raw(path)).split("\0") if name)
 
 
+def room(path):
+    """statvfs(3), in bytes."""
+    status = os.statvfs(raw(path))
+    return {
+        "bytes": status.f_blocks * status.f_frsize,
+        "bytesFree": status.f_bfree * status.f_frsize,
+        "bytesAvailable": status.f_bavail * status.f_frsize,
+        "inodes": status.f_files,
+        "inodesFree": status.f_ffree,
+        "nameBytesMax": status.f_namemax,
+    }
+
+
+FLOCK = struct.Struct("hhqqi4x")
+LOCK_COMMANDS = {name: getattr(fcntl, name) for name in ("F_GETLK", "F_SETLK", "F_SETLKW")}
+LOCK_COMMANDS |= {"F_OFD_GETLK": 36, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38}
+LOCK_TYPES = {fcntl.F_RDLCK: "F_RDLCK", fcntl.F_WRLCK: "F_WRLCK"}
+
+
+def lock(fd, command, type, start=0, length=0, whence="SEEK_SET"):
+    """Locks of fcntl(2); what is in the way for F_GETLK and F_OFD_GETLK."""
+    asked = FLOCK.pack(getattr(fcntl, type), getattr(os, whence), start, length, 0)
+    answer = FLOCK.unpack(fcntl.fcntl(fd, LOCK_COMMANDS[command], asked))
+    if not command.endswith("GETLK") or answer[0] == fcntl.F_UNLCK:
+        return None
+    return [LOCK_TYPES[answer[0]], answer[2], answer[3], answer[4]]
+
+
 def enter(directory):
     while started:
         process = started.pop()
@@ -249,7 +286,7 @@ CALLS = {
     "mknod": lambda path, mode, device=(0, 0): os.mknod(raw(path), mode, os.makedev(*device)),
     "symlink": lambda target, path: os.symlink(raw(target), raw(path)),
     "readlink": lambda path: os.readlink(raw(path)).decode("latin-1"),
-    "link": lambda source, path: os.link(raw(source), raw(path), follow_symlinks=False),
+    "link": link,
     "linkOpen": link_open,
     "unlink": lambda path: os.unlink(raw(path)),
     "rmdir": lambda path: os.rmdir(raw(path)),
@@ -270,6 +307,11 @@ CALLS = {
     "getXattr": get_xattr,
     "listXattrs": list_xattrs,
     "spawn": spawn,
+    "pid": os.getpid,
+    "duplicate": lambda fd: keep(os.dup(fd)),
+    "statfs": room,
+    "flock": lambda fd, operation: fcntl.flock(fd, flags_of(operation, fcntl)),
+    "lock": lock,
     "removeXattr": lambda path, name: os.removexattr(raw(path), name, follow_symlinks=False),
 }
 

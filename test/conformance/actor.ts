@@ -69,6 +69,21 @@ export type XattrFlags = '' | 'XATTR_CREATE' | 'XATTR_REPLACE';
 /** null leaves a time as it is. */
 export type NewTime = Moment | 'now' | null;
 
+/** What statvfs(3) says. */
+export interface Room {
+  bytes: number;
+  bytesFree: number;
+  bytesAvailable: number;
+  inodes: number;
+  inodesFree: number;
+  nameBytesMax: number;
+}
+
+export type LockCommand = `F_${'' | 'OFD_'}${'GETLK' | 'SETLK' | 'SETLKW'}`;
+export type LockType = 'F_RDLCK' | 'F_WRLCK' | 'F_UNLCK';
+export type LockRange = [start?: number, length?: number, whence?: 'SEEK_SET' | 'SEEK_END'];
+export type LockInTheWay = [type: LockType, start: number, length: number, pid: number] | null;
+
 /** What takes the system's own calls. */
 export interface SystemActor extends Actor {
   /** The same process, acting as another user. */
@@ -85,9 +100,12 @@ export interface SystemActor extends Actor {
   /** lseek(2); gives the position. */
   seek(fd: number, offset: number, whence: 'SEEK_SET' | 'SEEK_DATA' | 'SEEK_HOLE'): Promise<number>;
   access(path: string, mode: number): Promise<boolean>;
+  statfs(path: string): Promise<Room>;
   /** `mode` with the type. */
   mknod(path: string, mode: number, device?: readonly [number, number]): Promise<void>;
   stat(path: string): Promise<Status & { device: readonly [number, number]; blocks: number }>;
+  /** `follow`: as AT_SYMLINK_FOLLOW has it. */
+  link(source: string, path: string, follow?: boolean): Promise<void>;
   /** linkat(2) of an open file, also of one without a name. */
   linkOpen(fd: number, path: string): Promise<void>;
   /** `flags` as renameat2(2). */
@@ -103,6 +121,20 @@ export interface SystemActor extends Actor {
   getXattr(path: string, name: string, size?: number): Promise<string>;
   listXattrs(path: string, size?: number): Promise<string[]>;
   removeXattr(path: string, name: string): Promise<void>;
+  /** dup(2). */
+  duplicate(fd: number): Promise<number>;
+  /** `operation` as flock(2): 'LOCK_EX|LOCK_NB'. */
+  flock(fd: number, operation: string): Promise<void>;
+  /** fcntl(2) locks; for F_GETLK and F_OFD_GETLK what is in the way, or null. */
+  lock(
+    fd: number,
+    command: LockCommand,
+    type: LockType,
+    ...range: LockRange
+  ): Promise<LockInTheWay>;
+  pid(): Promise<number>;
+  /** A second process, in the same directory. */
+  peer(): Promise<SystemActor>;
   /** Starts a program that runs until the behaviour ends. */
   spawn(program: string, args?: readonly string[]): Promise<void>;
   /** What a program prints. */

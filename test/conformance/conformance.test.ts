@@ -7,10 +7,12 @@ import { acls } from './behaviours/acls.js';
 import { allocation } from './behaviours/allocation.js';
 import { directories } from './behaviours/directories.js';
 import { entries } from './behaviours/entries.js';
+import { locks } from './behaviours/locks.js';
 import { names } from './behaviours/names.js';
 import { opening } from './behaviours/opening.js';
 import { ownership } from './behaviours/ownership.js';
 import { ranges } from './behaviours/ranges.js';
+import { statfs } from './behaviours/statfs.js';
 import { times } from './behaviours/times.js';
 import { xattrs } from './behaviours/xattrs.js';
 import { Subjects, SYSTEM_SUBJECTS } from './subjects.js';
@@ -26,6 +28,8 @@ const TOPICS = {
   acls,
   ranges,
   allocation,
+  locks,
+  statfs,
 };
 
 const subjects = new Subjects();

@@ -16,6 +16,8 @@ export class ActorProcess implements AsyncDisposable {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #waiting: Deferred<Answer>[] = [];
   #complaints = '';
+  #directory = '/';
+  #peer: ActorProcess | undefined;
   readonly #ended: Promise<void>;
 
   constructor() {
@@ -53,11 +55,20 @@ export class ActorProcess implements AsyncDisposable {
 
   /** Calls with paths relative to `directory`. Closes what earlier calls left open. */
   async enter(directory: string): Promise<SystemActor> {
+    this.#directory = directory;
     await this.call('enter', { directory }, undefined);
+    await this.#peer?.enter(directory);
     return actorOf(this, undefined);
   }
 
+  /** Started when it is first asked for, and kept. */
+  async peer(): Promise<SystemActor> {
+    this.#peer ??= new ActorProcess();
+    return this.#peer.enter(this.#directory);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#peer?.[Symbol.asyncDispose]();
     this.#process.stdin.end();
     await this.#ended;
   }
@@ -88,11 +99,12 @@ function actorOf(process: ActorProcess, identity: Identity | undefined): SystemA
     fstat: (fd) => call('fstat', { fd }),
     birthTime: (path) => call('birthTime', { path }),
     access: (path, mode) => call('access', { path, mode }),
+    statfs: (path) => call('statfs', { path }),
     mkdir: (path, mode) => call('mkdir', { path, mode }),
     mknod: (path, mode, device) => call('mknod', { path, mode, device }),
     symlink: (target, path) => call('symlink', { target, path }),
     readlink: (path) => call('readlink', { path }),
-    link: (source, path) => call('link', { source, path }),
+    link: (source, path, follow) => call('link', { source, path, follow }),
     linkOpen: (fd, path) => call('linkOpen', { fd, path }),
     unlink: (path) => call('unlink', { path }),
     rmdir: (path) => call('rmdir', { path }),
@@ -111,6 +123,12 @@ function actorOf(process: ActorProcess, identity: Identity | undefined): SystemA
     getXattr: (path, name, size) => call('getXattr', { path, name, size }),
     listXattrs: (path, size) => call('listXattrs', { path, size }),
     removeXattr: (path, name) => call('removeXattr', { path, name }),
+    duplicate: (fd) => call('duplicate', { fd }),
+    flock: (fd, operation) => call('flock', { fd, operation }),
+    lock: (fd, command, type, start, length, whence) =>
+      call('lock', { fd, command, type, start, length, whence }),
+    pid: () => call('pid', {}),
+    peer: () => process.peer(),
     spawn: (program, args) => call('spawn', { program, arguments: args }),
     run: (program, args) => call('run', { program, arguments: args }),
   };

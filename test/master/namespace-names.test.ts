@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest';
+import { inodeId } from '../../common/ids.js';
+import { LINKS_MAX } from '../../common/limits.js';
 import { create } from '../../master/namespace/create.js';
 import { readDirectory } from '../../master/namespace/directory.js';
 import { link } from '../../master/namespace/link.js';
 import { setAttributes } from '../../master/namespace/attributes.js';
 import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from '../../master/namespace/mode.js';
+import type { Scope } from '../../master/namespace/scope.js';
 import { removeDirectory, unlink } from '../../master/namespace/unlink.js';
 import { CALLER, NamespaceFixture } from './namespace-fixture.js';
 
@@ -126,6 +129,33 @@ test('link: counts, refuses directories, taken names and deleted files', async (
     await files.run((scope) => unlink(scope, { parent, name: name(text) }));
   }
   expect(await linkTo(file.inode, ROOT, 'h')).toBe('ENOENT');
+});
+
+test('link: 65,000 names of a file, and more; EMLINK where the count ends', async () => {
+  await using files = await NamespaceFixture.create();
+  const { inode } = await files.make(ROOT, 'f');
+  const full = await files.makeDirectory(ROOT, 'd');
+  await files.makeDirectory(full.inode, 'there');
+  await files.makeDirectory(ROOT, 'moving');
+  const linkAs = (scope: Scope, text: string) =>
+    link(scope, { inode, parent: full.inode, name: name(text) });
+  await files.run((scope) => {
+    for (let count = 1; count < 65_000; count++) linkAs(scope, `f${count}`);
+  });
+  expect(files.expectAt('d/f64999')).toMatchObject({ inode, nlink: 65_000 });
+
+  const count = (of: number, links: number) =>
+    files.run(({ tx, now }) => tx.inodes.setLinks(inodeId(of), links, now));
+  await count(inode, LINKS_MAX - 1);
+  expect(await files.code((scope) => linkAs(scope, 'last'))).toBe('ok');
+  expect(await files.code((scope) => linkAs(scope, 'more'))).toBe('EMLINK');
+  expect(files.at('d/more')).toBeUndefined();
+  // A directory counts the '..' of those in it.
+  await count(full.inode, LINKS_MAX);
+  await expect(files.makeDirectory(full.inode, 'more')).rejects.toMatchObject({ code: 'EMLINK' });
+  expect(await files.rename([ROOT, 'moving'], [full.inode, 'more'])).toBe('EMLINK');
+  expect(await files.rename([ROOT, 'moving'], [full.inode, 'there'])).toBe('ok');
+  expect(files.expectAt('d')).toMatchObject({ nlink: LINKS_MAX });
 });
 
 test('unlink: the last name of a file that is open makes it an orphan, else it is gone', async () => {

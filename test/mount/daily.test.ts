@@ -6,6 +6,7 @@ import pLimit from 'p-limit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { shell } from '../support/run.js';
+import { waitFor } from '../support/wait.js';
 
 /** Scripts that print the same on the mount as on the host's file system. */
 const SAME_AS_HOST: Record<string, string> = {
@@ -153,10 +154,24 @@ P`,
     },
   );
 
-  test('df shows the cluster; statfs has room', async () => {
-    const [total, free] = (await shell(`stat -f -c '%b %f' ${mountpoint}`)).split(' ').map(Number);
-    expect(total).toBeGreaterThan(0);
+  test('df: the disk by the copies of each byte; df -i: as many as there are', async () => {
+    const numbers = async (command: string) =>
+      (await shell(command)).trim().split(/ +/).map(Number);
+    const [blocks = 0, free] = await numbers(`stat -f -c '%b %f' ${mountpoint}`);
+    // The datanodes share one disk, which counts once.
+    const [disk = 0, unit = 0] = await numbers(`stat -f -c '%b %S' ${cluster.directory}`);
+    expect(blocks).toBe(Math.floor((disk * unit) / 2 / 4096));
     expect(free).toBeGreaterThan(0);
-    expect(free).toBeLessThanOrEqual(total ?? 0);
+    expect(free).toBeLessThan(blocks);
+    const asMany = async () => {
+      const found = await shell(`find ${mountpoint} -printf '%i\\n' | sort -u | wc -l`);
+      const used = await shell(`df --output=iused ${mountpoint} | tail -1`);
+      return Number(used) === Number(found);
+    };
+    await waitFor('what was removed to be forgotten', asMany);
+    await shell(`cd ${mountpoint}; mkdir df; touch df/{1..20}; ln df/1 df/21; ln -s x df/22`);
+    expect(await asMany()).toBe(true);
+    await shell(`rm -r ${mountpoint}/df`);
+    await waitFor('what was removed to be forgotten', asMany);
   });
 });

@@ -36,6 +36,18 @@ export const entries: Behaviours = {
       await fails('ENOENT', fs.link('a', 'x'));
       await fails('EPERM', fs.link('d', 'x'));
     },
+    'a file has hundreds of names, in many directories, and each is its name': async (fs) => {
+      await writeFile(fs, 'f', 'content');
+      for (let d = 0; d < 4; d++) {
+        await fs.mkdir(`d${d}`);
+        for (let n = 0; n < 50; n++) await fs.link('f', `d${d}/${n}`);
+      }
+      expect((await fs.stat('d3/49')).nlink).toBe(201);
+      await fs.unlink('f');
+      for (let d = 0; d < 3; d++) for (let n = 0; n < 50; n++) await fs.unlink(`d${d}/${n}`);
+      expect((await fs.stat('d3/0')).nlink).toBe(50);
+      expect(await readFile(fs, 'd3/25')).toBe('content');
+    },
     'a hard link to a symbolic link is one to the link itself': async (fs) => {
       await fs.symlink('nowhere', 'l');
       await fs.link('l', 'm');
@@ -137,6 +149,14 @@ export const entries: Behaviours = {
         await fs.unlink(name);
       }
       await fails('EPERM', fs.mknod('d', 0o040700));
+    },
+    'a hard link follows a symbolic link where it is asked to': async (fs) => {
+      await makeFile(fs, 'f');
+      await fs.symlink('f', 'l');
+      await fs.link('l', 'g', true);
+      expect(await fs.lstat('g')).toMatchObject({ type: 'file', nlink: 2 });
+      await fs.unlink('f');
+      await fails('ENOENT', fs.link('l', 'h', true));
     },
     'renameat2: no replacing, exchanging': async (fs) => {
       await writeFile(fs, 'f', 'file');

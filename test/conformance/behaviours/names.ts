@@ -176,6 +176,20 @@ export const names: Behaviours = {
       await fails('EXDEV', fs.openat2('d/../../x', 'O_RDONLY', 'BENEATH'));
       await fails('ENOENT', fs.openat2('d/out', 'O_RDONLY', 'IN_ROOT'));
       await fails('EINVAL', fs.openat2('d/f', 'O_RDONLY|O_CREAT|O_TMPFILE', ''));
+      const made = await fs.openat2('/new', 'O_RDWR|O_CREAT|O_EXCL', 'IN_ROOT', 0o600);
+      expect(await fs.fstat(made)).toMatchObject({ mode: 0o600, nlink: 1 });
+      expect(await fs.list('.')).toEqual(['d', 'l', 'new']);
+      await fails('EXDEV', fs.openat2('/new', 'O_RDONLY', 'BENEATH'));
+    },
+    'openat2: not into another file system, not through what the kernel links': async (fs) => {
+      const fd = await fs.open('f', 'O_RDWR|O_CREAT');
+      await fs.openat2('f', 'O_RDWR', 'NO_XDEV|NO_MAGICLINKS');
+      await fails('EXDEV', fs.openat2('/proc/version', 'O_RDONLY', 'NO_XDEV'));
+      await fs.openat2(`/proc/self/fd/${fd}`, 'O_RDWR', '');
+      await fails('ELOOP', fs.openat2(`/proc/self/fd/${fd}`, 'O_RDWR', 'NO_MAGICLINKS'));
+      await fails('EINVAL', fs.openat2('f', 'O_RDONLY', '', 0o600));
+      await fails('EINVAL', fs.openat2('f', 'O_RDONLY', 'NONE_SUCH'));
+      await fails('EINVAL', fs.openat2('f', 'O_RDONLY', 'BENEATH|IN_ROOT'));
     },
   },
 };

@@ -49,6 +49,11 @@ export const opening: Behaviours = {
       expect(await fs.read(other, 5, 0)).toBe('begin');
       await fs.write(one, ' two');
       expect(await readFile(fs, 'f')).toBe('begin one other two');
+      await fs.truncate('f', 5);
+      await fs.write(one, ' three');
+      // As Linux has it, and pwrite(2) says so.
+      await fs.write(other, ' four', 0);
+      expect(await readFile(fs, 'f')).toBe('begin three four');
     },
     'O_NOFOLLOW and O_DIRECTORY refuse what is not such': async (fs) => {
       await makeFile(fs, 'f');
@@ -180,6 +185,14 @@ export const opening: Behaviours = {
       await fails('ENOENT', fs.open('none', 'O_RDWR|O_TMPFILE', 0o600));
       expect(await fs.list('.')).toEqual(['file']);
     },
+    'O_TMPFILE: anybody gives theirs a name, through what /proc has of it': async (fs) => {
+      const alice = fs.as(ALICE);
+      const fd = await nameless(alice, 'content');
+      await fails('ENOENT', fs.as(BOB).linkOpen(fd, 'g'));
+      await alice.link(`/proc/self/fd/${fd}`, 'f', true);
+      await fails('EEXIST', alice.link(`/proc/self/fd/${fd}`, 'f', true));
+      expect(await fs.stat('f')).toMatchObject({ ...ALICE, nlink: 1, size: 7 });
+    },
     'O_TMPFILE: owner, group and mode as of any new file': async (fs) => {
       await fs.umask(0o027);
       const fd = await nameless(fs.as(ALICE), 'x', 'O_RDWR|O_TMPFILE', 0o666);
@@ -261,6 +274,17 @@ export const opening: Behaviours = {
       const names = [];
       for (let next; (next = await fs.nextEntry(listing));) names.push(next[0]);
       expect(names.filter((name) => !name.startsWith('.'))).toEqual([]);
+    },
+    'so is one that is replaced by a rename': async (fs) => {
+      await fs.mkdir('d');
+      await fs.mkdir('e');
+      await makeFile(fs, 'e/f');
+      const fd = await fs.open('d', 'O_RDONLY');
+      await fs.rename('e', 'd');
+      expect((await fs.fstat(fd)).nlink).toBe(0);
+      await fails('ENOENT', fs.openAt(fd, 'f', 'O_RDONLY'));
+      await fails('ENOENT', fs.openAt(fd, 'g', 'O_WRONLY|O_CREAT'));
+      expect(await fs.list('d')).toEqual(['f']);
     },
     'a directory that is renamed while it is in use goes on': async (fs) => {
       await fs.mkdir('d');

@@ -14,6 +14,7 @@ import {
 } from '../behaviour.js';
 
 const DAY_S = 24 * 60 * 60;
+const RENAME_EXCHANGE = 2;
 const LATER: Moment = [1_577_836_800, 0];
 
 /** For the directory: whatever changes its names. */
@@ -74,6 +75,16 @@ export const times: Behaviours = {
       expect(renamed.mtime).toEqual(there.mtime);
       expect(renamed.ctime).not.toEqual(there.ctime);
     },
+    'chown to the same owner moves ctime, and so does one to nobody': async (fs) => {
+      await fs.mkdir('d');
+      await fs.symlink('d', 'l');
+      expect(await timesMoved(fs, 'd', () => fs.chown('d', 0, 0))).toBe('ctime');
+      expect(await timesMoved(fs, 'd', () => fs.chown('d', -1, -1))).toBe('ctime');
+      expect(await timesMoved(fs, 'd', () => fs.chmod('d', 0o755))).toBe('ctime');
+      const before = (await fs.lstat('l')).ctime;
+      await fs.lchown('l', -1, -1);
+      expect((await fs.lstat('l')).ctime).not.toEqual(before);
+    },
     'what changes names moves mtime and ctime of the directory': async (fs) => {
       for (const [what, change] of Object.entries(CHANGES_OF_NAMES)) {
         await directoryWithNames(fs);
@@ -131,12 +142,15 @@ export const times: Behaviours = {
     },
   },
   system: {
-    'nanoseconds are kept, before 1970 too': async (fs) => {
+    'nanoseconds are kept, before 1970 and after 2106 too': async (fs) => {
       await makeFile(fs, 'f');
       for (const moment of [
         [1, 1],
         [PAST[0], 999_999_999],
         [-2, 123_456_789],
+        [1 - 2 ** 31, 999_999_999],
+        [2 ** 32, 1],
+        [15_032_385_535, 999_999_999],
       ] as const) {
         await fs.setTimes('f', moment, [moment[0], 1]);
         expect(await fs.stat('f')).toMatchObject({ atime: moment, mtime: [moment[0], 1] });
@@ -165,6 +179,25 @@ export const times: Behaviours = {
       expect((await fs.stat('l')).mtime).toEqual(LATER);
       await fs.setTimes('l', PAST, PAST);
       expect((await fs.stat('f')).mtime).toEqual(PAST);
+    },
+    'a name for a nameless file, an exchange and a device move times of directories': async (
+      fs,
+    ) => {
+      await fs.mkdir('d');
+      await makeFile(fs, 'd/f');
+      await makeFile(fs, 'g');
+      const fd = await fs.open('d', 'O_RDWR|O_TMPFILE', 0o600);
+      const changes: Record<string, () => Promise<unknown>> = {
+        link: () => fs.linkOpen(fd, 'd/new'),
+        exchange: () => fs.rename('d/f', 'g', RENAME_EXCHANGE),
+        'exchange within': () => fs.rename('d/f', 'd/new', RENAME_EXCHANGE),
+        mknod: () => fs.mknod('d/p', 0o010600),
+      };
+      for (const [what, change] of Object.entries(changes)) {
+        expect(await timesMoved(fs, 'd', change), what).toBe('mtime ctime');
+      }
+      const nameless = () => fs.open('d', 'O_RDWR|O_TMPFILE', 0o600);
+      expect(await timesMoved(fs, 'd', nameless)).toBe('');
     },
     'reading moves atime where it is not later than mtime and ctime': async (fs) => {
       await writeFile(fs, 'f', 'content');
