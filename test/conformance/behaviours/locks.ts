@@ -112,6 +112,17 @@ export const locks: Behaviours = {
       await fs.unlink('f');
       await fails('EAGAIN', peer.flock(theirs, 'LOCK_SH|LOCK_NB'));
     },
+    'a directory is locked as a file is': async (fs) => {
+      await fs.mkdir('d');
+      const peer = await fs.peer();
+      const [fd, theirs] = [await fs.open('d', 'O_RDONLY'), await peer.open('d', 'O_RDONLY')];
+      await fs.flock(fd, 'LOCK_EX');
+      await fails('EAGAIN', peer.flock(theirs, 'LOCK_SH|LOCK_NB'));
+      await fs.close(fd);
+      await peer.flock(theirs, 'LOCK_EX|LOCK_NB');
+      await peer.lock(theirs, 'F_SETLK', READ);
+      await fails('EBADF', peer.lock(theirs, 'F_SETLK', WRITE));
+    },
     'a wait ends with the lock that it waits for; two that would wait for ever do not': async (
       fs,
     ) => {
