@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { SystemActor } from '../actor.js';
 import { fails, makeFile, type Behaviours } from '../behaviour.js';
 
-const FILES = Array.from({ length: 500 }, (_, index) => `file-${index}`);
+const FILES = Array.from({ length: 260 }, (_, index) => `file-${index}`);
 
 async function withFiles(fs: SystemActor): Promise<void> {
   await fs.mkdir('d');
@@ -44,7 +44,7 @@ export const directories: Behaviours = {
       const listing = await fs.openDirectory('d');
       const all = await rest(fs, listing);
       expect(new Set(namesOf(all)).size).toBe(FILES.length);
-      for (const index of [0, 1, 250, 498, 499]) {
+      for (const index of [0, 1, 130, 258, 259]) {
         await fs.seekDirectory(listing, all[index]?.[1] ?? '');
         expect(namesOf(await rest(fs, listing))).toEqual(namesOf(all).slice(index + 1));
       }

@@ -38,15 +38,15 @@ export const entries: Behaviours = {
     },
     'a file has hundreds of names, in many directories, and each is its name': async (fs) => {
       await writeFile(fs, 'f', 'content');
-      for (let d = 0; d < 4; d++) {
+      for (let d = 0; d < 3; d++) {
         await fs.mkdir(`d${d}`);
-        for (let n = 0; n < 50; n++) await fs.link('f', `d${d}/${n}`);
+        for (let n = 0; n < 40; n++) await fs.link('f', `d${d}/${n}`);
       }
-      expect((await fs.stat('d3/49')).nlink).toBe(201);
+      expect((await fs.stat('d2/39')).nlink).toBe(121);
       await fs.unlink('f');
-      for (let d = 0; d < 3; d++) for (let n = 0; n < 50; n++) await fs.unlink(`d${d}/${n}`);
-      expect((await fs.stat('d3/0')).nlink).toBe(50);
-      expect(await readFile(fs, 'd3/25')).toBe('content');
+      for (let d = 0; d < 2; d++) for (let n = 0; n < 40; n++) await fs.unlink(`d${d}/${n}`);
+      expect((await fs.stat('d2/0')).nlink).toBe(40);
+      expect(await readFile(fs, 'd2/25')).toBe('content');
     },
     'a hard link to a symbolic link is one to the link itself': async (fs) => {
       await fs.symlink('nowhere', 'l');
