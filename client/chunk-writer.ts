@@ -222,7 +222,7 @@ export class ChunkWriter {
           $case: 'leaseChunk',
           value: { inode: this.inode, index: this.index },
         });
-        return readyFrom(expectValue(value, 'chunkLease'));
+        return this.#readyFrom(expectValue(value, 'chunkLease'));
       } catch (error) {
         // No datanode is up, or the chunk is being worked on.
         const failure = toFsError(error);
@@ -268,7 +268,7 @@ export class ChunkWriter {
           reason: why.message,
         },
       });
-      return readyFrom(expectValue(value, 'chunkLease'));
+      return this.#readyFrom(expectValue(value, 'chunkLease'));
     } catch (error) {
       const failure = toFsError(error);
       if (failure.code !== 'ESTALE' && failure.code !== 'EAGAIN') throw failure;
@@ -284,9 +284,10 @@ export class ChunkWriter {
     if (timeoutMs !== undefined && Date.now() - this.#unreachableSinceMs > timeoutMs) throw error;
     await sleep(this.#backoff.next());
   }
-}
 
-function readyFrom(lease: ChunkLease): Ready {
-  if (!lease.location) throw new FsError('EPROTO', { message: 'a chunk lease without location' });
-  return { lease, location: lease.location, retried: false };
+  #readyFrom(lease: ChunkLease): Ready {
+    const { location } = lease;
+    if (location?.index === this.index) return { lease, location, retried: false };
+    throw new FsError('EPROTO', { message: 'a chunk lease without location, or of another chunk' });
+  }
 }

@@ -231,7 +231,7 @@ export class Committer {
     if (!content.isCurrent) await content.current();
     await this.unsynced.sync(
       content.attributes.dataVersion,
-      () => content.chunkIndexes(),
+      () => content.ownChunkIndexes(),
       (index) => this.leases.writer(index).sync(),
     );
   }

@@ -1,13 +1,10 @@
 /** copyFile and cp: files and trees copied within the cluster, through this client. */
 import { constants, type CopyOptions } from 'node:fs';
 import { FsError } from '../common/errors.js';
-import { FRAME_PAYLOAD_BYTES_MAX } from '../common/limits.js';
 import type { InodeId } from '../common/ids.js';
 import { entriesOf } from './dir.js';
 import { isDirectory, isRegular, isSymlink, joinPath, type PathWalker } from './paths.js';
 import type { Attributes, Caller, Inodes, OpenFile } from './types.js';
-
-const PIECE_BYTES = 4 * FRAME_PAYLOAD_BYTES_MAX;
 
 export interface CopyContext {
   readonly inodes: Inodes;
@@ -15,15 +12,15 @@ export interface CopyContext {
   readonly caller: Caller;
 }
 
-/** Copies the content of `source` into an open file. */
+/** Copies the content of `source` into an open file: by sharing chunks where it has any. */
 async function copyContent(inodes: Inodes, source: Attributes, target: OpenFile): Promise<void> {
   const from = await inodes.open(source.inode, { read: true, write: false });
   try {
     for (let offset = 0; ;) {
-      const bytes = await from.read(offset, PIECE_BYTES);
-      if (bytes.length === 0) break;
-      await target.write(offset, bytes);
-      offset += bytes.length;
+      const range = { sourceOffset: offset, targetOffset: offset, length: Number.MAX_SAFE_INTEGER };
+      const copied = await from.copyTo(target, range);
+      if (copied === 0) break;
+      offset += copied;
     }
   } finally {
     await from.close();
@@ -31,8 +28,8 @@ async function copyContent(inodes: Inodes, source: Attributes, target: OpenFile)
 }
 
 /**
- * copyFile(2) of Node. Throws EEXIST with COPYFILE_EXCL; ENOSYS with COPYFILE_FICLONE_FORCE,
- * because chunks are not shared between files yet.
+ * copyFile of Node. Throws EEXIST with COPYFILE_EXCL; ENOSYS with COPYFILE_FICLONE_FORCE, because
+ * of a small file nothing can be shared.
  */
 export async function copyFile(
   context: CopyContext,

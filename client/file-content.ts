@@ -85,10 +85,10 @@ export class FileContent {
     await this.#refreshing;
   }
 
-  /** Indexes of all chunks there are, however far apart. */
-  async chunkIndexes(): Promise<number[]> {
+  /** Indexes of all chunks that may not be on disks, however far apart: shared ones are. */
+  async ownChunkIndexes(): Promise<number[]> {
     const indexes: number[] = [];
-    for await (const { index } of this.chunksFrom(0)) indexes.push(index);
+    for await (const { index, shared } of this.chunksFrom(0)) if (!shared) indexes.push(index);
     return indexes;
   }
 

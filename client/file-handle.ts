@@ -288,6 +288,19 @@ export class FileHandle extends EventEmitter implements AsyncDisposable {
     await this.#parts.inodes.setAttributes(this.#parts.inode, change);
   }
 
+  /**
+   * As copy_file_range(2), to another file of this connection: whole chunks without moving bytes.
+   * How many bytes were copied: at most `length`, 0 at the end of this file.
+   */
+  async copyTo(
+    target: FileHandle,
+    range: { sourceOffset: number; targetOffset: number; length: number },
+  ): Promise<number> {
+    return this.#call('copy_file_range', () =>
+      this.#expectFile().copyTo(target.#expectFile(), range),
+    );
+  }
+
   async #changeSpace(
     offset: number,
     length: number,

@@ -1,6 +1,7 @@
 /** One open of a regular file: its flags, and the file it shares with the other opens. */
 import { FsError } from '../common/errors.js';
 import type { HandleId, InodeId } from '../common/ids.js';
+import { copyRange } from './copy-range.js';
 import { fallocate } from './fallocate.js';
 import type { InterruptSignal } from './interrupt.js';
 import type { SharedFile } from './shared-file.js';
@@ -63,6 +64,20 @@ export class ClientOpenFile implements OpenFile {
     this.#check(this.flags.write);
     await fallocate(this.file, change, signal);
     if (this.flags.sync) await this.file.fsync(signal);
+  }
+
+  async copyTo(
+    target: OpenFile,
+    range: { sourceOffset: number; targetOffset: number; length: number },
+    signal?: InterruptSignal,
+  ): Promise<number> {
+    this.#check(this.flags.read);
+    if (!(target instanceof ClientOpenFile)) throw new FsError('EXDEV');
+    target.#check(target.flags.write && !target.flags.append);
+    const copy = { ...range, source: this.file, target: target.file };
+    const copied = await copyRange(copy, signal);
+    if (target.flags.sync) await target.file.fsync(signal);
+    return copied;
   }
 
   async flush(signal?: InterruptSignal): Promise<void> {

@@ -147,6 +147,15 @@ export interface OpenFile {
   ): Promise<number>;
   /** As fallocate(2). Throws EINVAL for an empty range, EFBIG, ENOSPC. */
   fallocate(change: SpaceChange, signal?: InterruptSignal): Promise<void>;
+  /**
+   * As copy_file_range(2), to an open file of the same client. How many bytes were copied: at most
+   * `length`, 0 at the end of this file. Throws EINVAL for ranges of one file that overlap, EFBIG.
+   */
+  copyTo(
+    target: OpenFile,
+    range: { sourceOffset: number; targetOffset: number; length: number },
+    signal?: InterruptSignal,
+  ): Promise<number>;
   /** Written data is acknowledged by every replica and committed (close(2) of one descriptor). */
   flush(signal?: InterruptSignal): Promise<void>;
   /** `flush`, and every replica has it on disk. */

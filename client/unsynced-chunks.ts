@@ -41,6 +41,13 @@ export class UnsyncedChunks {
     this.#version = version;
   }
 
+  /** The chunks from `first` to before `end` are others now, which are on disks, or gone. */
+  replaced(first: number, end: number): void {
+    for (const index of this.#written.keys()) {
+      if (index >= first && index < end) this.#written.delete(index);
+    }
+  }
+
   /** Only the first `count` chunks are left. */
   cut(count: number): void {
     for (const index of this.#written.keys()) if (index >= count) this.#written.delete(index);

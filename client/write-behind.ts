@@ -214,6 +214,11 @@ export class WriteBehind {
     this.#committer.recalled();
   }
 
+  /** What was flushed is on the disks of every chain written to. */
+  async syncChunks(): Promise<void> {
+    await this.#committer.syncChunks();
+  }
+
   /** What was flushed is on the disks: of every chain written to, and of the master. */
   async sync(): Promise<void> {
     await Promise.all([this.#committer.syncChunks(), this.#committer.makeDurable()]);

@@ -6,6 +6,7 @@
 import { close, fdatasync, fsync, fstat, ftruncate, open, read, readSync, write } from 'node:fs';
 import { constants, writeSync } from 'node:fs';
 import {
+  copyFile,
   mkdir,
   open as openHandle,
   opendir,
@@ -46,6 +47,11 @@ export interface Disk {
   open(label: string, path: string, mode: OpenMode): Promise<DiskFile>;
   /** Whole content of a small file. */
   readFile(label: string, path: string): Promise<Buffer>;
+  /**
+   * Makes `to`, which must not exist, a file that shares its blocks with `from`. False where the
+   * file system cannot do that: nothing is made then.
+   */
+  reflink(label: string, from: string, to: string): Promise<boolean>;
   rename(label: string, from: string, to: string): Promise<void>;
   unlink(label: string, path: string): Promise<void>;
   /** Makes missing parents too; an existing directory is fine. */
@@ -160,6 +166,9 @@ function punchHole(fd: number, position: number, length: number): Promise<void> 
   });
 }
 
+/** What ioctl(FICLONE) says where the file system has no shared blocks. */
+const NO_REFLINK = ['ENOTSUP', 'EOPNOTSUPP', 'ENOTTY', 'ENOSYS', 'EXDEV', 'EINVAL'];
+
 /** The machine's file system. */
 export const nodeDisk: Disk = {
   async open(_label, path, mode) {
@@ -167,6 +176,16 @@ export const nodeDisk: Disk = {
     return new NodeFile(await openFile(path, constants.O_RDWR | flags, 0o600));
   },
   readFile: (_label, path) => readFile(path),
+  async reflink(_label, from, to) {
+    try {
+      await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+      return true;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === undefined || !NO_REFLINK.includes(code)) throw error;
+      return false;
+    }
+  },
   rename: (_label, from, to) => rename(from, to),
   unlink: (_label, path) => unlink(path),
   async makeDirectory(_label, path) {

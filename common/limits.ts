@@ -117,6 +117,10 @@ export const DAMAGE_CHECKS_WAITING_MAX = 1024;
 export const CHUNK_LEASES_PER_SESSION_MAX = 16_384;
 /** Chunks known to hold nothing after their committed length; the oldest is forgotten. */
 export const TIDY_CHUNKS_REMEMBERED_MAX = 65_536;
+/** Chunks that one request shares between two files. */
+export const CHUNKS_SHARED_AT_ONCE_MAX = 1024;
+/** Shared chunks that fsck remembers to have counted. */
+export const FSCK_SHARED_CHUNKS_MAX = 1_048_576;
 export const FSCK_VERIFIES_RUNNING_MAX = 4;
 /** Entries or chunks that fsck reads before it lets others in. */
 export const FSCK_PAGE = 256;

@@ -168,6 +168,19 @@ export const FALLOCATE_IN = struct({
   pad: padding(4),
 });
 
+/** Also of COPY_FILE_RANGE_64, whose reply has room for more. */
+export const COPY_FILE_RANGE_IN = struct({
+  fhIn: u64,
+  offIn: offset64,
+  nodeidOut: u64,
+  fhOut: u64,
+  offOut: offset64,
+  len: offset64,
+  flags: u64,
+});
+/** 7.45. */
+export const COPY_FILE_RANGE_OUT = struct({ bytesCopied: u64 });
+
 export const LSEEK_IN = struct({ fh: u64, offset: offset64, whence: u32, pad: padding(4) });
 export const LSEEK_OUT = struct({ offset: u64 });
 

@@ -2,7 +2,7 @@
  * One row for each opcode that is served: its name, the layout of its arguments, how many names
  * follow them, the layout of the reply, whether a reply is owed, what it locks in the kernel
  * while it is under way, and the handler. An opcode without a row is answered with ENOSYS, which
- * the kernel takes as 'never ask again': COPY_FILE_RANGE, POLL, ACCESS.
+ * the kernel takes as 'never ask again': POLL, ACCESS.
  */
 import type { Struct, StructValue } from '../common/struct.js';
 import * as abi from './abi.js';
@@ -147,6 +147,16 @@ declare('FUSE_RELEASE', { request: abi.RELEASE_IN, handle: file.release });
 declare('FUSE_FSYNC', { request: abi.FSYNC_IN, handle: file.fsync });
 
 declare('FUSE_FALLOCATE', { request: abi.FALLOCATE_IN, handle: range.fallocate });
+declare('FUSE_COPY_FILE_RANGE', {
+  request: abi.COPY_FILE_RANGE_IN,
+  reply: abi.WRITE_OUT,
+  handle: range.copyFileRange,
+});
+declare('FUSE_COPY_FILE_RANGE_64', {
+  request: abi.COPY_FILE_RANGE_IN,
+  reply: abi.COPY_FILE_RANGE_OUT,
+  handle: range.copyFileRange64,
+});
 declare('FUSE_LSEEK', {
   request: abi.LSEEK_IN,
   reply: abi.LSEEK_OUT,

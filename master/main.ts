@@ -191,6 +191,7 @@ function addServices(
     coherence,
     appends,
     chunkVerbs,
+    sharing: cluster.sharing,
     delegations,
     lockVerbs: new LockVerbs({ locks, delegations, sessions }),
     services,

@@ -71,6 +71,7 @@ function printReport(path: string, report: InodeReport): void {
     chunk.chunk.toString(16),
     chunk.version,
     formatBytes(chunk.length),
+    chunk.places > 1 ? `${chunk.places} places` : 'no',
     chunk.replicas
       .map(({ address, state }) => {
         const where = `${address?.node ?? '?'} ${address?.host ?? '?'}:${address?.port ?? '?'}`;
@@ -78,7 +79,7 @@ function printReport(path: string, report: InodeReport): void {
       })
       .join(', '),
   ]);
-  printTable(['INDEX', 'CHUNK', 'VERSION', 'LENGTH', 'COPIES ON NODE'], rows, [
+  printTable(['INDEX', 'CHUNK', 'VERSION', 'LENGTH', 'SHARED', 'COPIES ON NODE'], rows, [
     'INDEX',
     'VERSION',
     'LENGTH',

@@ -143,7 +143,7 @@ export class ChunkFile {
    * EIO, naming the first bad block.
    */
   async read(offset: number, length: number): Promise<BlockRange> {
-    const range = await this.#readBlocks(offset, length);
+    const range = await this.readUnchecked(offset, length);
     const bad = firstBadPiece(range.payload, range.offset, range.checksums);
     if (bad >= 0) throw this.#damaged((range.offset + bad) / BLOCK_BYTES);
     return range;
@@ -151,7 +151,7 @@ export class ChunkFile {
 
   /** Numbers of the blocks in the range that fail their checksum. */
   async badBlocks(offset: number, length: number): Promise<number[]> {
-    const range = await this.#readBlocks(offset, length);
+    const range = await this.readUnchecked(offset, length);
     const bad: number[] = [];
     for (let at = 0; at < range.payload.length; at += BLOCK_BYTES) {
       const sum = blockChecksum(range.payload.subarray(at, at + BLOCK_BYTES));
@@ -259,7 +259,7 @@ export class ChunkFile {
     try {
       const size = await this.#file.size('size of chunk');
       this.#length = Math.max(0, size - DATA_START);
-      const range = await this.#readBlocks(first * BLOCK_BYTES, count * BLOCK_BYTES);
+      const range = await this.readUnchecked(first * BLOCK_BYTES, count * BLOCK_BYTES);
       let wrong = 0;
       this.#dataBlocks = undefined;
       for (let block = first; block < first + count; block += 1) {
@@ -317,7 +317,8 @@ export class ChunkFile {
     return bytes;
   }
 
-  async #readBlocks(offset: number, length: number): Promise<BlockRange> {
+  /** As `read`, of damaged blocks too. */
+  async readUnchecked(offset: number, length: number): Promise<BlockRange> {
     const first = Math.floor(offset / BLOCK_BYTES);
     const end = Math.ceil((offset + length) / BLOCK_BYTES);
     const payload = this.#around.buffers.take((end - first) * BLOCK_BYTES);

@@ -4,7 +4,6 @@
  * can give whole is put together from their good blocks.
  */
 import { firstBadPiece } from '../../common/checksum.js';
-import type { Disk } from '../../common/disk.js';
 import { FsError, toFsError } from '../../common/errors.js';
 import { chunkId, type ChunkId } from '../../common/ids.js';
 import {
@@ -13,22 +12,12 @@ import {
   COPY_READS_IN_FLIGHT,
   FRAME_PAYLOAD_BYTES_MAX,
 } from '../../common/limits.js';
-import type { CopyChunk } from '../../proto/control/generated/cluster.js';
+import type { CloneChunk, CopyChunk } from '../../proto/control/generated/cluster.js';
 import type { NodeAddress } from '../../proto/control/generated/types.js';
 import { DataOp, type DataRequest, type Frame } from '../../proto/data/frame.js';
-import { ChunkFile, type ChunkSurroundings } from '../chunk/chunk-file.js';
+import { ChunkFile } from '../chunk/chunk-file.js';
 import { chunkPath, COPY_SUFFIX } from '../../proto/data/chunk-format.js';
-import type { Space } from '../chunk/space.js';
-import type { ChunkStore } from '../chunk/store.js';
-import type { Membership } from './membership.js';
-
-export interface CopyDependencies {
-  around: ChunkSurroundings;
-  root: string;
-  store: ChunkStore;
-  space: Space;
-  membership: Membership;
-}
+import { cloneReplica, removeLeftover, type CopyDependencies } from './clone.js';
 
 type Piece = Pick<Frame, 'payload' | 'checksums'>;
 
@@ -38,6 +27,11 @@ export class Copier {
 
   constructor(dependencies: CopyDependencies) {
     this.#dependencies = dependencies;
+  }
+
+  /** Out of a replica of another chunk that is here. Bytes held. Throws as `cloneReplica`. */
+  clone(order: CloneChunk): Promise<number> {
+    return cloneReplica(this.#dependencies, order);
   }
 
   /**
@@ -160,13 +154,5 @@ function checkPiece({ offset, payload, checksums }: Frame, request: DataRequest)
   const short = payload.length < (request.length ?? 0);
   if (offset !== request.offset || short || firstBadPiece(payload, offset, checksums) >= 0) {
     throw new FsError('EIO', { message: 'a source sent damaged blocks' });
-  }
-}
-
-async function removeLeftover(disk: Disk, path: string): Promise<void> {
-  try {
-    await disk.unlink('unlink incomplete copy', path);
-  } catch (error) {
-    if (toFsError(error).code !== 'ENOENT') throw error;
   }
 }

@@ -37,6 +37,8 @@ async function execute(
   switch (order?.$case) {
     case 'copy':
       return { length: await copier.copy(order.value) };
+    case 'clone':
+      return { length: await copier.clone(order.value) };
     case 'delete':
       await store.delete(chunkId(order.value.chunk), order.value.version);
       return {};

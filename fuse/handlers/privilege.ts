@@ -8,17 +8,25 @@ import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
 
 /** Is there anything to take away? */
-export async function hasPrivilege(mount: MountState, request: KernelRequest): Promise<boolean> {
-  const { mode } = await mount.inodes.getAttributes(request.nodeid, request.options);
+export async function hasPrivilege(
+  mount: MountState,
+  request: KernelRequest,
+  inode = request.nodeid,
+): Promise<boolean> {
+  const { mode } = await mount.inodes.getAttributes(inode, request.options);
   if ((mode & Mode.S_IFMT) === Mode.S_IFDIR) return false;
   // Without group execution set-group-id once meant mandatory locking, and stays.
   const groupBit = mode & Mode.S_IXGRP ? Mode.S_ISGID : 0;
   return (mode & (Mode.S_ISUID | groupBit)) !== 0;
 }
 
-export async function dropPrivilege(mount: MountState, request: KernelRequest): Promise<void> {
-  if (!(await hasPrivilege(mount, request))) return;
-  mount.changes.note(request.nodeid);
-  await mount.inodes.setAttributes(request.nodeid, { dropPrivilege: true }, request.options);
-  mount.invalidate(request.nodeid);
+export async function dropPrivilege(
+  mount: MountState,
+  request: KernelRequest,
+  inode = request.nodeid,
+): Promise<void> {
+  if (!(await hasPrivilege(mount, request, inode))) return;
+  mount.changes.note(inode);
+  await mount.inodes.setAttributes(inode, { dropPrivilege: true }, request.options);
+  mount.invalidate(inode);
 }

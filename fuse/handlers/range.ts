@@ -1,7 +1,8 @@
 /** Requests about ranges of open files: unpack, call, pack. */
 import { FsError } from '../../common/errors.js';
-import type { InodeId } from '../../common/ids.js';
-import type { FALLOCATE_IN } from '../abi.js';
+import { inodeId, type InodeId } from '../../common/ids.js';
+import { CHUNK_BYTES } from '../../common/limits.js';
+import type { COPY_FILE_RANGE_IN, FALLOCATE_IN } from '../abi.js';
 import { Falloc, OpenFlag, Seek } from '../constants.js';
 import type { FileHandle } from '../handles.js';
 import type { MountState } from '../mount-state.js';
@@ -42,6 +43,41 @@ export async function fallocate(
   handle.written = true;
   const to = isHole || isZeros ? 'zeros' : 'allocated';
   await handle.file.fallocate({ offset, length, to, keepSize }, request.signal);
+}
+
+type CopyIn = ReturnType<(typeof COPY_FILE_RANGE_IN)['decode']>;
+
+/** A reply of 32 bits: less, in whole chunks. */
+export async function copyFileRange(
+  mount: MountState,
+  request: KernelRequest,
+  args: CopyIn,
+): Promise<{ size: number }> {
+  const len = Math.min(args.len, 2 ** 32 - CHUNK_BYTES);
+  return { size: await copy(mount, request, { ...args, len }) };
+}
+
+export async function copyFileRange64(
+  mount: MountState,
+  request: KernelRequest,
+  args: CopyIn,
+): Promise<{ bytesCopied: number }> {
+  return { bytesCopied: await copy(mount, request, args) };
+}
+
+/** The kernel has written back what it had of both ranges, and drops its pages of the target. */
+async function copy(mount: MountState, request: KernelRequest, args: CopyIn): Promise<number> {
+  if (args.flags !== 0) throw new FsError('EINVAL');
+  const out = inodeId(args.nodeidOut);
+  const source = await openFile(mount, request.nodeid, args.fhIn);
+  const target = await openFile(mount, out, args.fhOut);
+  if (request.uid !== 0) await dropPrivilege(mount, request, out);
+  mount.accessTimes?.noteRead(request.nodeid);
+  mount.changes.note(out);
+  target.written = true;
+  const { offIn: sourceOffset, offOut: targetOffset, len: length } = args;
+  const range = { sourceOffset, targetOffset, length };
+  return source.file.copyTo(target.file, range, request.signal);
 }
 
 /** One that a dead worker lost is opened for all that its program may have opened it for. */

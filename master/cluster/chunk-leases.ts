@@ -27,6 +27,7 @@ export class ChunkLeases {
   readonly #holders = new Map<ChunkId, Set<SessionId>>();
   readonly #watches = new Map<ChunkId, { touched: boolean }>();
   readonly #tidy = new Set<ChunkId>();
+  readonly #sharedUnderWriters = new Set<ChunkId>();
   #firstOfThisLife = Infinity;
 
   /** Chunks from this id on are made in this life of the master. */
@@ -41,12 +42,7 @@ export class ChunkLeases {
   /** What there is to trim of the chunk is in the store from now on. */
   setTidy(chunk: ChunkId): void {
     if (chunk >= this.#firstOfThisLife) return;
-    this.#tidy.add(chunk);
-    if (this.#tidy.size <= TIDY_CHUNKS_REMEMBERED_MAX) return;
-    for (const oldest of this.#tidy) {
-      this.#tidy.delete(oldest);
-      return;
-    }
+    remember(this.#tidy, chunk);
   }
 
   isHeld(chunk: ChunkId): boolean {
@@ -92,6 +88,22 @@ export class ChunkLeases {
     return !this.#holders.has(chunk);
   }
 
+  /** Ends all leases on the chunk: it is shared from now on. What its writers have, they send again. */
+  endAll(chunk: ChunkId): void {
+    const holders = [...(this.#holders.get(chunk) ?? [])];
+    for (const session of holders) {
+      for (const [inode, chunks] of this.#sessions.get(session)?.files ?? []) {
+        if (chunks.has(chunk)) this.end(session, inode, chunk);
+      }
+    }
+    if (holders.length > 0) remember(this.#sharedUnderWriters, chunk);
+  }
+
+  /** Had anybody a lease on the chunk when it came to be shared? */
+  wasSharedUnderWriters(chunk: ChunkId): boolean {
+    return this.#sharedUnderWriters.has(chunk);
+  }
+
   /** A session other than `session` that holds a chunk of the file. */
   otherHolder(inode: InodeId, session: SessionId): SessionId | undefined {
     for (const [other, { files }] of this.#sessions) {
@@ -116,6 +128,15 @@ export class ChunkLeases {
     const watch = { touched: false, end: () => void this.#watches.delete(chunk) };
     this.#watches.set(chunk, watch);
     return watch;
+  }
+}
+
+function remember(chunks: Set<ChunkId>, chunk: ChunkId): void {
+  chunks.add(chunk);
+  if (chunks.size <= TIDY_CHUNKS_REMEMBERED_MAX) return;
+  for (const oldest of chunks) {
+    chunks.delete(oldest);
+    return;
   }
 }
 

@@ -8,6 +8,8 @@ import type { Logger } from '../../common/log.js';
 import { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import { ChunkLeases } from './chunk-leases.js';
+import { ChunkSharing } from './chunk-sharing.js';
+import { CopyOnWrite } from './copy-on-write.js';
 import { DamageDesk } from './damage.js';
 import { LostWriters } from './lost-writers.js';
 import { NodeRegistry, type DataNode, type NodeChange } from './nodes.js';
@@ -36,6 +38,7 @@ export class Cluster {
   readonly damage: DamageDesk;
   readonly reports: ReplicaReports;
   readonly verbs: ChunkVerbs;
+  readonly sharing: ChunkSharing;
   readonly repair: Repair;
   readonly reclaim: Reclaim;
   readonly #commit: GroupCommit;
@@ -57,7 +60,10 @@ export class Cluster {
     this.reports = new ReplicaReports({ commit, versions, log, onCompared: wake });
     this.repair = new Repair({ ...shared, placement });
     this.reclaim = new Reclaim({ commit, nodes, clock, log });
-    this.verbs = new ChunkVerbs({ ...shared, placement, damage: this.damage });
+    this.sharing = new ChunkSharing({ commit, leases, versions, inGrace });
+    const { damage, sharing } = this;
+    const copies = new CopyOnWrite({ commit, nodes, log });
+    this.verbs = new ChunkVerbs({ ...shared, placement, damage, sharing, copies });
     this.#recount = new Recount({ commit, log, onDone: wake });
     this.#surplus = new Surplus(shared);
     this.#lostWriters = new LostWriters({ commit, nodes, leases, versions, log });

@@ -9,9 +9,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { ERRNO } from '../../common/errno.js';
 import { FsError, toFsError } from '../../common/errors.js';
-import { ROOT_INODE, type InodeId } from '../../common/ids.js';
+import { ROOT_INODE, type ChunkId, type InodeId } from '../../common/ids.js';
 import {
   FSCK_PAGE,
+  FSCK_SHARED_CHUNKS_MAX,
   FSCK_VERIFIES_RUNNING_MAX,
   LONG_ORDER_TIMEOUT_MS,
 } from '../../common/limits.js';
@@ -52,6 +53,8 @@ export class Fsck {
   readonly #dependencies: FsckDependencies;
   readonly #limit = pLimit(FSCK_VERIFIES_RUNNING_MAX);
   readonly #links = new FsckLinks();
+  /** Shared chunks that were counted, and checked. */
+  readonly #shared = new Set<ChunkId>();
   readonly #summary = { files: 0, directories: 0, chunks: 0, replicas: 0, findings: 0 };
 
   constructor(dependencies: FsckDependencies) {
@@ -160,24 +163,33 @@ export class Fsck {
     path: string,
     verify: boolean,
   ): AsyncGenerator<FsckFinding> {
-    this.#summary.chunks += 1;
+    const isSeen = this.#isSeen(row);
+    if (!isSeen) this.#summary.chunks += 1;
     if (row.written === 0) return;
     const { commit, nodes } = this.#dependencies;
     const replicas = commit
       .read((reader) => reader.replicas.of(row.id))
       .map((id) => nodes.get(id))
       .filter((node) => node !== undefined);
-    this.#summary.replicas += replicas.length;
+    if (!isSeen) this.#summary.replicas += replicas.length;
     const up = replicas.filter((node) => nodes.isUp(node));
     const where = replicas.map((node) => `node ${node.id} ${nodes.state(node)}`).join(', ');
     const copies = `${up.length} of ${row.copies} copies (${where || 'no replica'})`;
     if (up.length === 0) yield finding('lost', path, inode, copies, row.id);
     else if (up.length < row.copies) yield finding('missing-copies', path, inode, copies, row.id);
-    if (!verify) return;
+    if (!verify || isSeen) return;
     const checks = up.map((node) => this.#limit(() => this.#verify(row, node)));
     for (const check of await Promise.all(checks)) {
       if (check) yield finding(check.kind, path, inode, check.detail, row.id);
     }
+  }
+
+  /** Was it counted, and checked, as another file's? */
+  #isSeen({ id, refs }: FileChunkRow): boolean {
+    if (refs < 2) return false;
+    if (this.#shared.has(id)) return true;
+    if (this.#shared.size < FSCK_SHARED_CHUNKS_MAX) this.#shared.add(id);
+    return false;
   }
 
   async #verify(

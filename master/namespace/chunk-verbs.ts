@@ -22,11 +22,13 @@ import type {
 } from '../../proto/control/generated/namespace.js';
 import type { NodeAddress } from '../../proto/control/generated/types.js';
 import type { ChunkLeases } from '../cluster/chunk-leases.js';
+import type { ChunkSharing } from '../cluster/chunk-sharing.js';
+import type { CopyOnWrite } from '../cluster/copy-on-write.js';
 import type { DamageDesk } from '../cluster/damage.js';
 import type { NodeRegistry } from '../cluster/nodes.js';
 import type { Placement } from '../cluster/placement.js';
 import type { Versions } from '../cluster/versions.js';
-import type { ChunkPlace, ChunkRow } from '../store/chunks.js';
+import type { ChunkPlace, ChunkRow, PlacedChunk } from '../store/chunks.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { Inode } from '../store/inodes.js';
 import type { Reader, Transactor } from '../store/transactor.js';
@@ -36,8 +38,8 @@ const TYPE_MASK = 0o170000;
 const REGULAR = 0o100000;
 const DIRECTORY = 0o040000;
 
-/** How often a lease is tried anew after a chain had to be shortened first. */
-const LEASE_ATTEMPTS_MAX = 4;
+/** How often a lease is tried anew after a chain had to be shortened, or a chunk copied, first. */
+const LEASE_ATTEMPTS_MAX = 8;
 
 /**
  * For leases: a chunk forgotten in a crash of the machine was not committed durably either, its id
@@ -51,6 +53,8 @@ export interface ChunkVerbsDependencies {
   readonly placement: Placement;
   readonly leases: ChunkLeases;
   readonly versions: Versions;
+  readonly sharing: ChunkSharing;
+  readonly copies: CopyOnWrite;
   readonly damage: DamageDesk;
   /** Can sessions from before a restart still come back with what they hold? */
   readonly inGrace: () => boolean;
@@ -62,6 +66,7 @@ export interface ChunkVerbsDependencies {
 type LeaseAnswer =
   | { readonly lease: ChunkLease }
   | { readonly chunk: ChunkId; readonly version: number; readonly silent: readonly NodeId[] }
+  | { readonly shared: PlacedChunk }
   | { readonly wait: Promise<void> };
 
 export class ChunkVerbs {
@@ -70,6 +75,8 @@ export class ChunkVerbs {
   readonly #placement: Placement;
   readonly #leases: ChunkLeases;
   readonly #versions: Versions;
+  readonly #sharing: ChunkSharing;
+  readonly #copies: CopyOnWrite;
   readonly #damage: DamageDesk;
   readonly #inGrace: () => boolean;
   readonly #random: () => number;
@@ -80,6 +87,8 @@ export class ChunkVerbs {
     this.#placement = dependencies.placement;
     this.#leases = dependencies.leases;
     this.#versions = dependencies.versions;
+    this.#sharing = dependencies.sharing;
+    this.#copies = dependencies.copies;
     this.#damage = dependencies.damage;
     this.#inGrace = dependencies.inGrace;
     this.#random = dependencies.random ?? Math.random;
@@ -113,6 +122,7 @@ export class ChunkVerbs {
       }, NO_FSYNC);
       if ('lease' in answer) return answer.lease;
       if ('wait' in answer) await answer.wait;
+      else if ('shared' in answer) await this.#copies.separate(place, answer.shared);
       else await this.#versions.leaveOut(answer.chunk, answer.version, answer.silent);
     }
     throw new FsError('EAGAIN', { message: 'the chain keeps changing' });
@@ -136,7 +146,10 @@ export class ChunkVerbs {
       replicas: reader.replicas.of(chunk),
       place: reader.chunks.place(chunk),
     }));
-    if (!row || !place) throw new FsError('ESTALE', { message: `chunk ${chunk} is gone` });
+    // One that is shared has no writers; and it may be another file's alone by now.
+    if (!row || row.refs !== 1 || place?.inode !== request.inode) {
+      throw new FsError('ESTALE', { message: `chunk ${chunk} is not the file's own any more` });
+    }
     if (request.version > row.version) {
       throw new FsError('EINVAL', { message: `chunk ${chunk} has no version ${request.version}` });
     }
@@ -158,6 +171,11 @@ export class ChunkVerbs {
     });
   }
 
+  /** Had anybody a lease on the chunk when it came to be shared? */
+  wasSharedUnderWriters(chunk: ChunkId): boolean {
+    return this.#leases.wasSharedUnderWriters(chunk);
+  }
+
   /** Has the session a lease on the chunk? */
   isHeldBy(session: SessionId, chunk: ChunkId): boolean {
     return this.#leases.isHeldBy(session, chunk);
@@ -168,7 +186,9 @@ export class ChunkVerbs {
     await this.#commit.submitRead((reader) => {
       for (const { chunk } of chunks) {
         const place = reader.chunks.place(chunkId(chunk));
-        if (place) this.#leases.grant(session, place.inode, chunkId(chunk));
+        const isShared = reader.chunks.get(chunkId(chunk))?.refs !== 1;
+        if (place && !isShared && !this.#sharing.blocked(chunkId(chunk)))
+          this.#leases.grant(session, place.inode, chunkId(chunk));
       }
     });
   }
@@ -204,11 +224,16 @@ export class ChunkVerbs {
 
   #lease(tx: Transactor, session: SessionId, place: ChunkPlace): LeaseAnswer {
     const { replication } = regularFile(tx, place.inode);
-    const row = tx.chunks.ofFile(place.inode, place.index);
-    const wait = row && this.#versions.raising(row.id);
+    let row = tx.chunks.ofFile(place.inode, place.index);
+    const wait = this.#copies.underWay(place) ?? (row && this.#inTheWay(row.id));
     if (wait) return { wait };
     if (!row || this.#isAbandoned(row)) {
       return { lease: this.#allocate(tx, session, place, replication, row) };
+    }
+    if (row.refs > 1) return { shared: row };
+    if (row.limit !== null) {
+      tx.chunks.own(place, row);
+      row = tx.chunks.ofFile(place.inode, place.index) ?? row;
     }
     const replicas = tx.replicas.of(row.id);
     const silent = replicas.filter((id) => !this.#mayAnswer(id));
@@ -218,6 +243,10 @@ export class ChunkVerbs {
     this.#grant(tx, session, place.inode, row.id);
     const chain = location(row, place.index, this.#chain(row.id, replicas));
     return { lease: { location: chain, fresh: row.written === 0, trim } };
+  }
+
+  #inTheWay(chunk: ChunkId): Promise<void> | undefined {
+    return this.#versions.raising(chunk) ?? this.#sharing.blocked(chunk);
   }
 
   /** `abandoned`: the chunk in whose place the new one comes. */

@@ -16,6 +16,8 @@ export interface Writer {
   readonly session: SessionId;
   /** Has it a lease on the chunk? */
   holds(chunk: ChunkId): boolean;
+  /** Had anybody a lease on the chunk when it came to be shared? */
+  wasSharedUnderWriters(chunk: ChunkId): boolean;
 }
 
 /** What becomes of one chunk that a commit names. */
@@ -112,11 +114,16 @@ function checkInChunks({ tx }: Scope, file: Inode): void {
 
 /**
  * A truncation while the writer wrote came after the write: what it cut stays cut. Of a chunk
- * that is to be trimmed, and not by this writer, only what lies within its length is believed.
+ * that is to be trimmed, and not by this writer, only what lies within its length is believed; so
+ * of one that came to be shared while it was written: what was written within, all its files have.
  */
 export function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: Writer): Fate {
   const id = named.chunk as ChunkId;
   const current = tx.chunks.ofFile(file.inode, named.index);
+  const isShared = current?.id === id && current.refs > 1 && named.length > current.length;
+  if (isShared || (current?.id !== id && writer.wasSharedUnderWriters(id))) {
+    throw new FsError('EAGAIN', { message: `chunk ${id} came to be shared while it was written` });
+  }
   if (current?.id !== id) {
     if (writer.holds(id) || tx.chunks.get(id)?.written === 1) return 'skip';
     throw new FsError('ESTALE', { message: `chunk ${id} was given up with its writer's session` });

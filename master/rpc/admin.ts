@@ -167,8 +167,8 @@ class AdminDesk {
     });
     const target = repair.targetOf(row.id);
     if (target) replicas.push({ address: nodes.address(target), state: 'copying' });
-    const { index, id: chunk, version, length } = row;
-    return { index, chunk, version, length, replicas };
+    const { index, id: chunk, version, length, refs: places } = row;
+    return { index, chunk, version, length, replicas, places };
   }
 }
 

@@ -9,8 +9,9 @@ import type { Clock } from '../../common/clock.js';
 import { ERRNO, ERRNO_TEXT } from '../../common/errno.js';
 import { FsError, toFsError } from '../../common/errors.js';
 import type { InodeId } from '../../common/ids.js';
-import { COMPLETED_PRUNE_EVERY, SETTLE_ATTEMPTS_MAX } from '../../common/limits.js';
+import { CHUNK_BYTES, COMPLETED_PRUNE_EVERY, SETTLE_ATTEMPTS_MAX } from '../../common/limits.js';
 import { Result, type Operation } from '../../proto/control/generated/namespace.js';
+import type { ChunkSharing, SharingPermit } from '../cluster/chunk-sharing.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { Changes, type Scope } from '../namespace/scope.js';
 import type { AppendTurns } from '../sessions/append-turns.js';
@@ -37,6 +38,7 @@ export interface DispatcherDependencies {
   readonly coherence: Coherence;
   readonly appends: AppendTurns;
   readonly chunkVerbs: ChunkVerbs;
+  readonly sharing: ChunkSharing;
   readonly delegations: LockDelegations;
   readonly lockVerbs: LockVerbs;
   readonly services: VerbServices;
@@ -105,6 +107,8 @@ export class Dispatcher {
       const attempt = this.#newAttempt(session);
       const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);
       let answer: Answer | Unsettled | undefined;
+      const permit = verb.$case === 'copyChunks' ? await this.#permit(session, verb) : undefined;
+      attempt.sharing = permit;
       try {
         answer = await (work.writes
           ? commit.submit(run, work)
@@ -112,11 +116,26 @@ export class Dispatcher {
       } catch (error) {
         await this.#waitForOwed(attempt);
         throw error;
+      } finally {
+        permit?.end();
       }
       if (!(answer instanceof Unsettled)) return this.#finish(attempt, verb, answer);
       await Promise.all(answer.inodes.map((inode) => coherence.settle(inode, session)));
     }
     throw new FsError('EAGAIN', { message: 'another client keeps writing to the file' });
+  }
+
+  /** What others hold back is written first: to chunks that nobody can write to afterwards. */
+  async #permit(
+    session: Session,
+    { value }: Extract<Verb, { $case: 'copyChunks' }>,
+  ): Promise<SharingPermit> {
+    const { coherence, sharing } = this.#dependencies;
+    await coherence.settle(value.source as InodeId, session);
+    await coherence.settle(value.target as InodeId, session);
+    const first = Math.floor(value.sourceOffset / CHUNK_BYTES);
+    const count = Math.ceil(value.length / CHUNK_BYTES);
+    return sharing.begin(value.source as InodeId, first, count);
   }
 
   /** After a restart the session whose turn it was comes back first. */
@@ -175,6 +194,7 @@ export class Dispatcher {
       // The transaction joins when it begins.
       scope: scope as Scope,
       touched,
+      sharing: undefined,
       opened: undefined,
       expectSettled,
       tell: (inode, what, name) => {

@@ -3,12 +3,13 @@
  * called and packed. Rules are master/namespace's; who is told what is said here.
  */
 import { strict as assert } from 'node:assert';
-import { inodeId, handleId, type ChunkId, type InodeId } from '../../common/ids.js';
+import { inodeId, handleId, type InodeId } from '../../common/ids.js';
 import { FsError } from '../../common/errors.js';
 import type { Operation, Result } from '../../proto/control/generated/namespace.js';
 import { getAttributes, setAttributes, touchAccessTime } from '../namespace/attributes.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { commit, type Writer } from '../namespace/commit.js';
+import { copyChunks, type Sharing } from '../namespace/copy-chunks.js';
 import { create, createNameless } from '../namespace/create.js';
 import { readDirectory } from '../namespace/directory.js';
 import { link } from '../namespace/link.js';
@@ -39,7 +40,10 @@ export type Answer = NonNullable<Result['value']>;
 export interface VerbServices {
   readonly opens: Opens;
   readonly locks: Pick<Locks, 'fileReleased'>;
-  readonly chunkVerbs: Pick<ChunkVerbs, 'readLayout' | 'fileReleased' | 'isHeldBy'>;
+  readonly chunkVerbs: Pick<
+    ChunkVerbs,
+    'readLayout' | 'fileReleased' | 'isHeldBy' | 'wasSharedUnderWriters'
+  >;
   readonly capacity: () => Capacity;
   /** Copies wanted by default: what free space is divided by. */
   readonly replication: number;
@@ -57,6 +61,8 @@ export interface Call extends VerbServices {
   tell(inode: InodeId, what: number, name?: Buffer): void;
   /** Throws, to run again later, where others hold back what would be told of any of these. */
   expectSettled(inodes: readonly InodeId[]): void;
+  /** Of copy_chunks: which chunks may be shared. */
+  sharing: Sharing | undefined;
   /** The answer to an open is completed when it leaves: may the session hold back? */
   opened: InodeId | undefined;
 }
@@ -186,6 +192,12 @@ const TABLE: Table = {
     },
     ({ durable }) => durable,
   ),
+  copyChunks: write('copyChunks', (call, request) => {
+    assert(call.sharing, 'nobody writes to chunks that come to be shared');
+    const { target, length } = copyChunks(call.scope, request, call.sharing);
+    tellAttributes(call, target);
+    return { $case: 'chunksCopied', value: { attributes: target, length } };
+  }),
   fallocate: write('fallocate', (call, request) => {
     const file = fallocate(call.scope, request, writerOf(call), call.capacity);
     return tellAttributes(call, file);
@@ -230,7 +242,11 @@ export function workOf({ $case, value }: Verb): Work | undefined {
 
 function writerOf({ session, chunkVerbs }: Call): Writer {
   const { id } = session;
-  return { session: id, holds: (chunk: ChunkId) => chunkVerbs.isHeldBy(id, chunk) };
+  return {
+    session: id,
+    holds: (chunk) => chunkVerbs.isHeldBy(id, chunk),
+    wasSharedUnderWriters: (chunk) => chunkVerbs.wasSharedUnderWriters(chunk),
+  };
 }
 
 /** The kernel asks for a directory's attributes after each change in it: told before it asks. */

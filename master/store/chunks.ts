@@ -7,70 +7,25 @@
  * adjusted, so that a half-done recount cannot make it drift. `copies - missing` are the copies
  * left on nodes not given up.
  */
-import { BLOCK_BYTES, CHUNK_BYTES } from '../../common/limits.js';
+import { CHUNK_BYTES } from '../../common/limits.js';
 import type { ChunkId, InodeId, NodeId, SessionId } from '../../common/ids.js';
 import { ChunkCopies } from './chunk-copies.js';
+import {
+  ALLOCATED,
+  allocatedIn,
+  COLUMNS,
+  IN_RANGE,
+  PLACED_COLUMNS,
+  type ChunkCounts,
+  type ChunkPlace,
+  type ChunkRow,
+  type EndangeredChunk,
+  type FileChunkRow,
+  type PlacedChunk,
+} from './chunk-rows.js';
 import type { Database, Statement } from './database.js';
 
-export interface ChunkRow {
-  readonly id: ChunkId;
-  readonly version: number;
-  readonly refs: number;
-  /** Committed bytes. */
-  readonly length: number;
-  /** Wanted. */
-  readonly copies: number;
-  /** Wanted less those on nodes not given up; below 0 where there are too many. */
-  readonly missing: number;
-  /** 0 until the first commit. */
-  readonly written: number;
-  /**
-   * 0: replicas hold nothing after `length`. 1: they may, and the next writer is to trim. Above:
-   * the session of this number less 1 was told to.
-   */
-  readonly trim: number;
-  /** Bytes in blocks that are not zeros, as last told. */
-  readonly data: number;
-}
-
-/** As one file has it: `length` is of the file's part. */
-export interface PlacedChunk extends ChunkRow {
-  /** What the file has of it at most; null: all it holds. */
-  readonly limit: number | null;
-}
-
-export interface FileChunkRow extends PlacedChunk {
-  readonly index: number;
-}
-
-/** Where a chunk belongs. */
-export interface ChunkPlace {
-  readonly inode: InodeId;
-  readonly index: number;
-}
-
-/** A chunk that misses copies, and how many it has left. */
-export interface EndangeredChunk {
-  readonly id: ChunkId;
-  readonly left: number;
-}
-
-export interface ChunkCounts {
-  readonly chunks: number;
-  /** Written chunks with fewer copies than wanted. */
-  readonly missingCopies: number;
-  /** Written chunks without a copy on a node not given up. */
-  readonly lost: number;
-}
-
-const OTHER_COLUMNS = `c.id, c.version, c.refs, c.copies, c.missing, c.written, c.trim, c.data`;
-const COLUMNS = `${OTHER_COLUMNS}, c.length`;
-/** Of `file_chunk f` joined to `chunk c`. */
-const LENGTH_IN_FILE = 'min(c.length, ifnull(f.length, c.length))';
-const PLACED_COLUMNS = `${OTHER_COLUMNS}, ${LENGTH_IN_FILE} AS length, f.length AS "limit"`;
-/** What a chunk adds to a file's `allocated`; a block at least, so that this is 0 without chunks. */
-const ALLOCATED = `min(${LENGTH_IN_FILE}, max(c.data, ${BLOCK_BYTES}))`;
-const IN_RANGE = 'inode = ? AND idx >= ? AND idx < ?';
+export type { ChunkPlace, ChunkRow, EndangeredChunk, FileChunkRow, PlacedChunk };
 
 export class ChunkReader {
   protected readonly database: Database;
@@ -276,6 +231,20 @@ export class ChunkStore extends ChunkReader {
     this.#addRef.run(id);
   }
 
+  /** `attach`, of a chunk that other files have too. */
+  share(id: ChunkId, place: ChunkPlace, limit: number | null): void {
+    this.attach(id, place, limit);
+    this.#copies.settle(id);
+  }
+
+  /** A chunk of `place` alone, with what `of` has for it; replicas hold more, unless it is full. */
+  allocateClone(id: ChunkId, place: ChunkPlace, of: PlacedChunk, copies: number): void {
+    const { length, data } = of;
+    this.allocate(id, place, copies);
+    this.commitLength(id, length, Math.min(length, data));
+    if (length < CHUNK_BYTES) this.markTrim(id);
+  }
+
   /** Takes the chunk out of the file. Where no file is left that holds it, it is garbage. */
   detach(id: ChunkId, { inode, index }: ChunkPlace): void {
     if (this.#detachOne.run(inode, index, id).changes === 0) return;
@@ -385,9 +354,4 @@ export class ChunkStore extends ChunkReader {
     this.#recountRange.run(node, after, last ?? Number.MAX_SAFE_INTEGER);
     return last;
   }
-}
-
-/** What a chunk adds to what its file has allocated; as ALLOCATED. */
-export function allocatedIn({ length, data }: Pick<ChunkRow, 'length' | 'data'>): number {
-  return Math.min(length, Math.max(data, BLOCK_BYTES));
 }

@@ -26,6 +26,10 @@ export class FaultyDisk implements Disk {
     this.check(label);
     return nodeDisk.readFile(label, path);
   };
+  reflink: Disk['reflink'] = async (label, from, to) => {
+    this.check(label);
+    return nodeDisk.reflink(label, from, to);
+  };
   rename: Disk['rename'] = async (label, from, to) => {
     this.check(label);
     return nodeDisk.rename(label, from, to);

@@ -33,6 +33,7 @@ const LAYOUTS: [keyof typeof abi, string, number][] = [
   ['WRITE_IN', 'fuse_write_in', 40],
   ['WRITE_OUT', 'fuse_write_out', 8],
   ['FALLOCATE_IN', 'fuse_fallocate_in', 32],
+  ['COPY_FILE_RANGE_IN', 'fuse_copy_file_range_in', 56],
   ['LSEEK_IN', 'fuse_lseek_in', 24],
   ['LSEEK_OUT', 'fuse_lseek_out', 8],
   ['FILE_LOCK', 'fuse_file_lock', 24],
@@ -56,6 +57,7 @@ const LAYOUTS: [keyof typeof abi, string, number][] = [
 const LATER_LAYOUTS: [keyof typeof abi, number][] = [
   ['STATX_IN', 24],
   ['STATX_OUT', 288],
+  ['COPY_FILE_RANGE_OUT', 8],
   ['SETXATTR_IN_SHORT', 8],
   ['CREATE_OUT', 144],
 ];

@@ -53,7 +53,8 @@ function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>,
     durable: false,
     ...fields,
   };
-  return files.run((scope) => commit(scope, request, { session: WRITER, holds: () => holds }));
+  const writer = { session: WRITER, holds: () => holds, wasSharedUnderWriters: () => false };
+  return files.run((scope) => commit(scope, request, writer));
 }
 
 /** A chunk of the file at `index`, as lease_chunk makes it. */

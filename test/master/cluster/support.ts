@@ -215,6 +215,10 @@ export class PlayedNode {
       case 'copy':
         this.held.set(order.value.chunk, order.value.version);
         return {};
+      case 'clone':
+        if (this.held.get(order.value.from) !== order.value.version) return { errno: ERRNO.ESTALE };
+        this.held.set(order.value.to, 1);
+        return {};
       case 'delete':
         if ((this.held.get(order.value.chunk) ?? Infinity) <= order.value.version) {
           this.held.delete(order.value.chunk);
