@@ -88,6 +88,8 @@ export const NODE_DEAD_MS_DEFAULT = 30_000;
 export const NODES_MAX = 4096;
 export const REPAIRS_RUNNING_MAX = 8;
 export const REPAIRS_PER_NODE_MAX = 2;
+/** Chunks whose replicas are being made equal at once. */
+export const RECONCILES_RUNNING_MAX = 4;
 /** Left free on each disk so that a full node can still delete and compact. */
 export const DISK_RESERVE_BYTES_DEFAULT = 256 * MIB;
 export const REPLICA_REPORT_PAGE = 4096;

@@ -142,7 +142,7 @@ async function assemble(
     registered: ({ cluster }) => membership.join(cluster),
     capacity,
     replicas: () => listAllReplicas(disk, root),
-    carryOut: (order) => carryOut(order, { store, copier, distrust, log }),
+    carryOut: (order) => carryOut(order, { store, copier, membership, distrust, log }),
   });
   link.master = master;
   undo.push(() => master.stop());

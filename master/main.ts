@@ -134,7 +134,15 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   const grace = () => sessions.grace;
   const delegations = new LockDelegations({ locks, opens, recalls, coherence, grace });
   const inGrace = () => sessions.inGrace();
-  const cluster = new Cluster({ commit, clock, log, cluster: facts.cluster, nodeDeadMs, inGrace });
+  const cluster = new Cluster({
+    commit,
+    clock,
+    log,
+    cluster: facts.cluster,
+    nodeDeadMs,
+    inGrace,
+    onContentChanged: (inode) => coherence.contentChanged(inode),
+  });
   const isOpen = opens.isOpen.bind(opens);
   const orphans = new OrphanReclaimer({ commit, log, isOpen });
   const held = { recalls, opens, appends, locks, delegations };

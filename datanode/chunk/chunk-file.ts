@@ -174,6 +174,11 @@ export class ChunkFile {
     return map;
   }
 
+  /** The checksums of all blocks up to the end, four bytes each. */
+  checksums(): Buffer {
+    return Buffer.from(this.#table.subarray(0, Math.ceil(this.#length / BLOCK_BYTES) * 4));
+  }
+
   /** Cuts to `offset` bytes; a shorter file stays as it is. Throws as `write` does. */
   async trim(offset: number): Promise<void> {
     if (offset >= this.#length) return;

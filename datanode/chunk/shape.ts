@@ -1,4 +1,7 @@
-/** The shape of a replica: how long it is, and where it has data. Throws as reading it does. */
+/**
+ * The shape of a replica: how long it is, where it has data, and the checksums of its blocks.
+ * Throws as reading it does.
+ */
 import type { ChunkId } from '../../common/ids.js';
 import type { ChunkFile } from './chunk-file.js';
 import { notTrusted } from './replica-errors.js';
@@ -12,6 +15,16 @@ export function replicaLength(store: ChunkStore, chunk: ChunkId, version: number
 /** One bit for each block, the lowest first: does it have data? */
 export function blockMap(store: ChunkStore, chunk: ChunkId, version: number): Promise<Buffer> {
   return look(store, chunk, version, (file) => file.blockMap());
+}
+
+/** A replica's length, and the checksum of each of its blocks, four bytes each. */
+export interface BlockSums {
+  length: number;
+  sums: Buffer;
+}
+
+export function blockSums(store: ChunkStore, chunk: ChunkId, version: number): Promise<BlockSums> {
+  return look(store, chunk, version, (file) => ({ length: file.length, sums: file.checksums() }));
 }
 
 async function look<T>(

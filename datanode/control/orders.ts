@@ -7,10 +7,13 @@ import type { NodeOrder, OrderDone } from '../../proto/control/generated/cluster
 import type { Distrust } from '../chunk/distrust.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Copier } from './copy.js';
+import { Matcher } from './match.js';
+import type { Membership } from './membership.js';
 
 export interface OrderContext {
   store: ChunkStore;
   copier: Copier;
+  membership: Membership;
   distrust: Distrust;
   log: Logger;
 }
@@ -32,7 +35,7 @@ export async function carryOut(order: NodeOrder, context: OrderContext): Promise
 
 async function execute(
   { order }: NodeOrder,
-  { store, copier, distrust }: OrderContext,
+  { store, copier, membership, distrust }: OrderContext,
 ): Promise<Outcome> {
   switch (order?.$case) {
     case 'copy':
@@ -57,6 +60,8 @@ async function execute(
     case 'trust':
       await distrust.trust(chunkId(order.value.chunk), order.value.version);
       return {};
+    case 'match':
+      return new Matcher({ store, membership }).match(order.value);
     default:
       throw new FsError('EOPNOTSUPP', { message: `order ${order?.$case ?? 'of unknown kind'}` });
   }

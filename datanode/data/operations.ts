@@ -8,7 +8,7 @@ import { chunkId } from '../../common/ids.js';
 import { replyFrame } from '../../proto/data/frame-codec.js';
 import { DataOp, FrameFlag, type Frame } from '../../proto/data/frame.js';
 import { trimReplica, zeroReplica } from '../chunk/empty.js';
-import { blockMap, replicaLength } from '../chunk/shape.js';
+import { blockMap, blockSums, replicaLength } from '../chunk/shape.js';
 import type { ChunkStore } from '../chunk/store.js';
 import type { Forward } from './forward.js';
 
@@ -35,6 +35,8 @@ export function serve(request: Frame, context: OperationContext): Promise<Frame>
       return serveMap(request, context);
     case DataOp.ZERO:
       return serveZero(request, context);
+    case DataOp.SUMS:
+      return serveSums(request, context);
     default:
       throw new FsError('EPROTO', { message: `op ${request.op} in the middle of a connection` });
   }
@@ -115,4 +117,10 @@ async function serveStat(request: Frame, { store }: OperationContext): Promise<F
 async function serveMap(request: Frame, { store }: OperationContext): Promise<Frame> {
   const payload = await blockMap(store, chunkId(request.chunk), request.chunkVersion);
   return replyFrame(request, { payload });
+}
+
+async function serveSums(request: Frame, { store }: OperationContext): Promise<Frame> {
+  const { chunk, chunkVersion } = request;
+  const { length, sums } = await blockSums(store, chunkId(chunk), chunkVersion);
+  return replyFrame(request, { length, payload: sums });
 }

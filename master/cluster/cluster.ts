@@ -3,7 +3,7 @@
  * starts and stops it.
  */
 import type { Clock } from '../../common/clock.js';
-import { chunkId, type SessionId } from '../../common/ids.js';
+import { chunkId, type ChunkId, type InodeId, type SessionId } from '../../common/ids.js';
 import type { Logger } from '../../common/log.js';
 import { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import type { GroupCommit } from '../store/group-commit.js';
@@ -15,6 +15,7 @@ import { LostWriters } from './lost-writers.js';
 import { NodeRegistry, type DataNode, type NodeChange } from './nodes.js';
 import { Placement } from './placement.js';
 import { Reclaim } from './reclaim.js';
+import { Reconcile } from './reconcile.js';
 import { Recount } from './recount.js';
 import { Repair } from './repair.js';
 import { ReplicaReports } from './reports.js';
@@ -30,6 +31,8 @@ export interface ClusterDependencies {
   readonly nodeDeadMs: number;
   /** True while sessions from before a restart may still come back with what they hold. */
   readonly inGrace: () => boolean;
+  /** Replicas of a file's chunk were made equal: what was read of it may not be what is there. */
+  readonly onContentChanged: (inode: InodeId) => void;
 }
 
 export class Cluster {
@@ -43,10 +46,12 @@ export class Cluster {
   readonly reclaim: Reclaim;
   readonly #commit: GroupCommit;
   readonly #recount: Recount;
+  readonly #reconcile: Reconcile;
   readonly #surplus: Surplus;
   readonly #lostWriters: LostWriters;
 
-  constructor({ commit, clock, log, cluster, nodeDeadMs, inGrace }: ClusterDependencies) {
+  constructor(dependencies: ClusterDependencies) {
+    const { commit, clock, log, cluster, nodeDeadMs, inGrace } = dependencies;
     this.#commit = commit;
     const nodes = new NodeRegistry({ commit, clock, log, cluster, nodeDeadMs });
     const leases = new ChunkLeases();
@@ -58,15 +63,24 @@ export class Cluster {
     this.leases = leases;
     this.damage = new DamageDesk({ commit, nodes, log, onMissing: wake });
     this.reports = new ReplicaReports({ commit, versions, log, onCompared: wake });
-    this.repair = new Repair({ ...shared, placement });
+    const { damage } = this;
+    this.#reconcile = new Reconcile({
+      ...shared,
+      damage,
+      isCopied: (chunk) => this.repair.targetOf(chunk) !== undefined,
+      onContentChanged: dependencies.onContentChanged,
+    });
+    const reconcile = this.#reconcile;
+    const isReconciled = (chunk: ChunkId) => reconcile.isRunning(chunk);
+    this.repair = new Repair({ ...shared, placement, isReconciled });
     this.reclaim = new Reclaim({ commit, nodes, clock, log });
     this.sharing = new ChunkSharing({ commit, leases, versions, inGrace });
-    const { damage, sharing } = this;
+    const { sharing } = this;
     const copies = new CopyOnWrite({ commit, nodes, log });
-    this.verbs = new ChunkVerbs({ ...shared, placement, damage, sharing, copies });
+    this.verbs = new ChunkVerbs({ ...shared, placement, damage, reconcile, sharing, copies });
     this.#recount = new Recount({ commit, log, onDone: wake });
     this.#surplus = new Surplus(shared);
-    this.#lostWriters = new LostWriters({ commit, nodes, leases, versions, log });
+    this.#lostWriters = new LostWriters({ ...shared, onMarked: () => reconcile.wake() });
     nodes.onChange((node, change) => this.#changed(node, change));
   }
 
@@ -76,6 +90,7 @@ export class Cluster {
     this.nodes.start();
     this.#recount.start();
     this.repair.start();
+    this.#reconcile.start();
     this.#surplus.start();
     this.reclaim.start();
   }
@@ -84,7 +99,8 @@ export class Cluster {
   async stop(): Promise<void> {
     this.#recount.stop();
     this.nodes.stop();
-    await Promise.all([this.repair.stop(), this.#surplus.stop(), this.reclaim.stop()]);
+    const tasks = [this.repair, this.#reconcile, this.#surplus, this.reclaim];
+    await Promise.all(tasks.map((task) => task.stop()));
   }
 
   /** A session expired or said goodbye: its chunk leases end. Never rejects. */
@@ -99,6 +115,7 @@ export class Cluster {
 
   #wake(): void {
     this.repair.wake();
+    this.#reconcile.wake();
     this.#surplus.wake();
   }
 }

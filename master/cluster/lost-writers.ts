@@ -2,7 +2,8 @@
  * What becomes of chunks whose writer's session ended without returning them. The replicas may
  * hold bytes after the committed length: the next writer trims them. A chunk never committed is
  * taken out of its file. And the version is raised, so that a writer which does not know yet that
- * its session is over cannot reach the replicas any more.
+ * its session is over cannot reach the replicas any more. All of them are marked: what was on the
+ * way may have reached some replicas and not others (reconcile.ts).
  */
 import pLimit from 'p-limit';
 import type { ChunkId, InodeId, SessionId } from '../../common/ids.js';
@@ -20,6 +21,8 @@ export interface LostWritersDependencies {
   readonly leases: ChunkLeases;
   readonly versions: Versions;
   readonly log: Logger;
+  /** Chunks were marked. */
+  readonly onMarked: () => void;
 }
 
 interface Held {
@@ -33,14 +36,16 @@ export class LostWriters {
   readonly #leases: ChunkLeases;
   readonly #versions: Versions;
   readonly #log: Logger;
+  readonly #onMarked: () => void;
   readonly #fencing = pLimit(REPAIRS_RUNNING_MAX);
 
-  constructor({ commit, nodes, leases, versions, log }: LostWritersDependencies) {
+  constructor({ commit, nodes, leases, versions, log, onMarked }: LostWritersDependencies) {
     this.#commit = commit;
     this.#nodes = nodes;
     this.#leases = leases;
     this.#versions = versions;
     this.#log = log;
+    this.#onMarked = onMarked;
   }
 
   /** Ends the session's leases; resolves when that is done, and never rejects. */
@@ -52,6 +57,8 @@ export class LostWriters {
         const written = await this.#commit.submit((tx) => this.#end(tx, session, page));
         await Promise.all(written.map((chunk) => this.#fencing(() => this.#fence(chunk))));
       }
+      await this.#markForgotten(session);
+      this.#onMarked();
     } catch (error) {
       this.#log.error({ err: error, session }, 'leases of an ended session not all dealt with');
     }
@@ -63,6 +70,7 @@ export class LostWriters {
     for (const { inode, chunk } of held) {
       const wasLast = this.#leases.end(session, inode, chunk);
       tx.onRollback(() => void this.#leases.grant(session, inode, chunk));
+      mark(tx, session, chunk);
       const row = wasLast ? tx.chunks.get(chunk) : undefined;
       if (!row || row.refs === 0) continue;
       if (row.written === 0) {
@@ -74,6 +82,19 @@ export class LostWriters {
       }
     }
     return written;
+  }
+
+  /** What the session held before a restart, after which it did not come back. */
+  async #markForgotten(session: SessionId): Promise<void> {
+    const limit = BACKGROUND_ROWS_PER_TRANSACTION_MAX;
+    let marked: number;
+    do {
+      marked = await this.#commit.submit((tx) => {
+        const chunks = tx.unsettled.ofWriter(session, limit);
+        for (const chunk of chunks) mark(tx, session, chunk);
+        return chunks.length;
+      });
+    } while (marked === limit);
   }
 
   /** Where a replica does not answer now nothing is raised: that would cost the copy. */
@@ -93,4 +114,10 @@ export class LostWriters {
       this.#log.info({ err: error, chunk }, 'an ended session is not fenced off');
     }
   }
+}
+
+function mark(tx: Transactor, session: SessionId, chunk: ChunkId): void {
+  const row = tx.chunks.get(chunk);
+  if (row && row.refs > 0) tx.unsettled.mark(chunk, row.version);
+  tx.unsettled.writerEnded(session, chunk);
 }

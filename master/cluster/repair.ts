@@ -42,6 +42,8 @@ export interface RepairDependencies {
   readonly log: Logger;
   /** True while sessions from before a restart may still come back for their chunks. */
   readonly inGrace: () => boolean;
+  /** Are the chunk's replicas being made equal? */
+  readonly isReconciled: (chunk: ChunkId) => boolean;
 }
 
 /** One copy to be made. */
@@ -144,8 +146,9 @@ export class Repair {
   }
 
   #choose(chunk: ChunkId): Choice {
-    const { commit, nodes, placement, leases, versions } = this.#dependencies;
+    const { commit, nodes, placement, leases, versions, isReconciled } = this.#dependencies;
     if (leases.isHeld(chunk) || versions.raising(chunk)) return undefined;
+    if (isReconciled(chunk)) return undefined;
     const { row, replicas } = commit.read((reader) => ({
       row: reader.chunks.get(chunk),
       replicas: reader.replicas.of(chunk),

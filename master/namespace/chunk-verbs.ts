@@ -21,12 +21,14 @@ import type {
   ShortenChain,
 } from '../../proto/control/generated/namespace.js';
 import type { NodeAddress } from '../../proto/control/generated/types.js';
+import { inChainOrder } from '../cluster/chain-order.js';
 import type { ChunkLeases } from '../cluster/chunk-leases.js';
 import type { ChunkSharing } from '../cluster/chunk-sharing.js';
 import type { CopyOnWrite } from '../cluster/copy-on-write.js';
 import type { DamageDesk } from '../cluster/damage.js';
 import type { NodeRegistry } from '../cluster/nodes.js';
 import type { Placement } from '../cluster/placement.js';
+import type { Reconcile } from '../cluster/reconcile.js';
 import type { Versions } from '../cluster/versions.js';
 import type { ChunkPlace, ChunkRow, PlacedChunk } from '../store/chunks.js';
 import type { GroupCommit } from '../store/group-commit.js';
@@ -56,6 +58,7 @@ export interface ChunkVerbsDependencies {
   readonly sharing: ChunkSharing;
   readonly copies: CopyOnWrite;
   readonly damage: DamageDesk;
+  readonly reconcile: Reconcile;
   /** Can sessions from before a restart still come back with what they hold? */
   readonly inGrace: () => boolean;
   /** At least 0, below 1. */
@@ -78,6 +81,7 @@ export class ChunkVerbs {
   readonly #sharing: ChunkSharing;
   readonly #copies: CopyOnWrite;
   readonly #damage: DamageDesk;
+  readonly #reconcile: Reconcile;
   readonly #inGrace: () => boolean;
   readonly #random: () => number;
 
@@ -90,6 +94,7 @@ export class ChunkVerbs {
     this.#sharing = dependencies.sharing;
     this.#copies = dependencies.copies;
     this.#damage = dependencies.damage;
+    this.#reconcile = dependencies.reconcile;
     this.#inGrace = dependencies.inGrace;
     this.#random = dependencies.random ?? Math.random;
   }
@@ -156,6 +161,8 @@ export class ChunkVerbs {
     // Asked again, or somebody else was faster: the answer is the chain as it is now.
     if (request.version === row.version && replicas.includes(failed)) {
       this.#refuseToShorten(chunk, replicas, failed, request.reason);
+      // What reached some and not others is sent again; if it is not, the others may differ.
+      await this.#commit.submit((tx) => tx.unsettled.mark(chunk, row.version), NO_FSYNC);
       await this.#versions.leaveOut(chunk, row.version, [failed]);
     }
     return this.leaseChunk(session, place);
@@ -183,14 +190,14 @@ export class ChunkVerbs {
 
   /** A session that resumed says what it holds: a restarted master knows it again. */
   async reclaim(session: SessionId, chunks: readonly { chunk: number }[]): Promise<void> {
-    await this.#commit.submitRead((reader) => {
+    await this.#commit.submit((tx) => {
       for (const { chunk } of chunks) {
-        const place = reader.chunks.place(chunkId(chunk));
-        const isShared = reader.chunks.get(chunkId(chunk))?.refs !== 1;
+        const place = tx.chunks.place(chunkId(chunk));
+        const isShared = tx.chunks.get(chunkId(chunk))?.refs !== 1;
         if (place && !isShared && !this.#sharing.blocked(chunkId(chunk)))
-          this.#leases.grant(session, place.inode, chunkId(chunk));
+          this.#grant(tx, session, place.inode, chunkId(chunk));
       }
-    });
+    }, NO_FSYNC);
   }
 
   /** The session released its last open of the file: call within the transaction. */
@@ -225,7 +232,7 @@ export class ChunkVerbs {
   #lease(tx: Transactor, session: SessionId, place: ChunkPlace): LeaseAnswer {
     const { replication } = regularFile(tx, place.inode);
     let row = tx.chunks.ofFile(place.inode, place.index);
-    const wait = this.#copies.underWay(place) ?? (row && this.#inTheWay(row.id));
+    const wait = this.#copies.underWay(place) ?? (row && this.#inTheWay(row));
     if (wait) return { wait };
     if (!row || this.#isAbandoned(row)) {
       return { lease: this.#allocate(tx, session, place, replication, row) };
@@ -241,12 +248,13 @@ export class ChunkVerbs {
     if (silent.length > 0) return { chunk: row.id, version: row.version, silent };
     const trim = this.#settleTrim(tx, session, row);
     this.#grant(tx, session, place.inode, row.id);
-    const chain = location(row, place.index, this.#chain(row.id, replicas));
+    const chain = location(row, place.index, this.#addresses(inChainOrder(row.id, replicas)));
     return { lease: { location: chain, fresh: row.written === 0, trim } };
   }
 
-  #inTheWay(chunk: ChunkId): Promise<void> | undefined {
-    return this.#versions.raising(chunk) ?? this.#sharing.blocked(chunk);
+  #inTheWay(row: ChunkRow): Promise<void> | undefined {
+    const changing = this.#versions.raising(row.id) ?? this.#sharing.blocked(row.id);
+    return changing ?? this.#reconcile.yieldTo(row);
   }
 
   /** `abandoned`: the chunk in whose place the new one comes. */
@@ -267,13 +275,14 @@ export class ChunkVerbs {
     const chain = location(
       { id, version: 1, length: 0, refs: 1 },
       place.index,
-      this.#chain(id, nodes),
+      this.#addresses(inChainOrder(id, nodes)),
     );
     return { location: chain, fresh: true, trim: false };
   }
 
   #grant(tx: Transactor, session: SessionId, inode: InodeId, chunk: ChunkId): void {
     if (!this.#leases.grant(session, inode, chunk)) return;
+    tx.unsettled.writerBegan(session, chunk);
     tx.onRollback(() => void this.#leases.end(session, inode, chunk));
   }
 
@@ -310,6 +319,7 @@ export class ChunkVerbs {
     for (const chunk of chunks) {
       const held = this.#leases.isHeldBy(session, chunk);
       const wasLast = this.#leases.end(session, inode, chunk);
+      tx.unsettled.writerEnded(session, chunk);
       if (held) tx.onRollback(() => void this.#leases.grant(session, inode, chunk));
       const row = wasLast ? tx.chunks.get(chunk) : undefined;
       const place = row?.written === 0 ? tx.chunks.place(chunk) : undefined;
@@ -341,14 +351,6 @@ export class ChunkVerbs {
   #mayAnswer(id: NodeId): boolean {
     const node = this.#nodes.get(id);
     return node !== undefined && this.#nodes.mayAnswer(node);
-  }
-
-  /** One order for all writers of a chunk, another head for another chunk. */
-  #chain(chunk: ChunkId, replicas: readonly NodeId[]): NodeAddress[] {
-    const ordered = [...replicas].sort((a, b) => a - b);
-    const head = chunk % ordered.length;
-    const rotated = [...ordered.slice(head), ...ordered.slice(0, head)];
-    return this.#addresses(rotated);
   }
 
   /** Nodes that are up, from a random one on; where none is, those not given up (just after a start). */

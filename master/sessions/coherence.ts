@@ -90,7 +90,11 @@ export class Coherence {
    * Sends the recalls that follow from what `session` changed. Adds to `waits` what its answer has
    * to wait for, and also what others still owe of the same inodes.
    */
-  recallChanges(changes: readonly Change[], session: Session, waits: Promise<void>[]): void {
+  recallChanges(
+    changes: readonly Change[],
+    session: Session | undefined,
+    waits: Promise<void>[],
+  ): void {
     for (const change of changes) {
       const { inode, attributes, data, name } = change;
       this.#recalls.collectPending(inode, session, waits);
@@ -107,6 +111,11 @@ export class Coherence {
         waits.push(this.#recalls.issue(other, inode, { attributes, data, names }));
       }
     }
+  }
+
+  /** The content of `inode` changed, by no session's doing: all are told, and none waited for. */
+  contentChanged(inode: InodeId): void {
+    this.recallChanges([{ inode, attributes: true, data: true }], undefined, []);
   }
 
   /** Adds what others still owe of an inode, or of one name in it, that `session` is told of. */

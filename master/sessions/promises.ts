@@ -62,7 +62,7 @@ export class CachePromises {
   }
 
   /** Sessions other than `besides` that may cache any of `what` of `inode`. */
-  holders(inode: InodeId, besides: Session, what: number): Session[] {
+  holders(inode: InodeId, besides: Session | undefined, what: number): Session[] {
     const held = this.#holders.get(inode);
     if (held === undefined || held === besides) return [];
     const sessions = held instanceof Set ? [...held] : [held];

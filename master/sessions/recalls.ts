@@ -80,7 +80,12 @@ export class Recalls {
    * Adds to `waits` the recalls of `inode` that sessions other than `besides` owe; with a `name`,
    * only those that concern this name of directory `inode`.
    */
-  collectPending(inode: InodeId, besides: Session, waits: Promise<void>[], name?: Buffer): void {
+  collectPending(
+    inode: InodeId,
+    besides: Session | undefined,
+    waits: Promise<void>[],
+    name?: Buffer,
+  ): void {
     if (this.#pending.size === 0) return;
     const ofInode = this.#pending.get(inode);
     if (!ofInode) return;

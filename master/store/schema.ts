@@ -132,4 +132,13 @@ export const MIGRATIONS: readonly string[] = [
   -- How much of the chunk is the file's, where that is less than it holds; else NULL.
   ALTER TABLE file_chunk ADD COLUMN length INTEGER;
   `,
+  /* 4 */ `
+  -- Chunks whose replicas may differ: those being written, those whose writer was lost.
+  CREATE TABLE unsettled (
+    session INTEGER NOT NULL,       -- may be writing to it; 0: nobody may, a writer was lost
+    chunk   INTEGER NOT NULL,
+    version INTEGER NOT NULL,       -- the chunk's, when its writer was lost
+    PRIMARY KEY (session, chunk)
+  ) WITHOUT ROWID, STRICT;
+  `,
 ];

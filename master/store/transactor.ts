@@ -12,6 +12,7 @@ import { InlineDataStore, type InlineDataReader } from './inline-data.js';
 import { InodeStore, type InodeReader } from './inodes.js';
 import { OrphanStore, type OrphanReader } from './orphans.js';
 import { SessionStore, type SessionReader } from './sessions.js';
+import { UnsettledStore, type UnsettledReader } from './unsettled.js';
 import { XattrStore, type XattrReader } from './xattrs.js';
 import { IdAllocator } from './id-allocator.js';
 import { NodeStore, type NodeReader } from './nodes.js';
@@ -29,6 +30,7 @@ export interface Reader {
   readonly chunks: ChunkReader;
   readonly replicas: ReplicaReader;
   readonly nodes: NodeReader;
+  readonly unsettled: UnsettledReader;
 }
 
 export interface Transactor extends Reader {
@@ -43,6 +45,7 @@ export interface Transactor extends Reader {
   readonly chunks: ChunkStore;
   readonly replicas: ReplicaStore;
   readonly nodes: NodeStore;
+  readonly unsettled: UnsettledStore;
   readonly ids: IdAllocator;
   /** Runs if this transaction is rolled back: undoes what `work` changed in memory. */
   onRollback(undo: () => void): void;
@@ -69,6 +72,7 @@ export class Stores implements Transactor {
   readonly chunks: ChunkStore;
   readonly replicas: ReplicaStore;
   readonly nodes: NodeStore;
+  readonly unsettled: UnsettledStore;
   readonly ids: IdAllocator;
   readonly #undos: (() => void)[] = [];
   readonly #effects: (() => void)[] = [];
@@ -86,6 +90,7 @@ export class Stores implements Transactor {
     this.chunks = new ChunkStore(database);
     this.replicas = new ReplicaStore(database);
     this.nodes = new NodeStore(database);
+    this.unsettled = new UnsettledStore(database);
     this.ids = new IdAllocator(database, () => this.mustReachDisk());
   }
 

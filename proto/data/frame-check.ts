@@ -14,6 +14,7 @@ import {
   FRAME_PAYLOAD_BYTES_MAX,
   GREETING_BYTES_MAX,
 } from '../../common/limits.js';
+import { TABLE_BYTES } from './chunk-format.js';
 import { CHAIN_BYTES_MAX } from './frame-codec.js';
 import {
   DataOp,
@@ -68,6 +69,7 @@ function checkRequest(header: FrameHeader): void {
     case DataOp.SYNC:
     case DataOp.STAT:
     case DataOp.MAP:
+    case DataOp.SUMS:
       return checkSizes(header, 0, 0);
     case DataOp.TRIM:
       if (header.offset > CHUNK_BYTES) throw wrong(`trim to ${header.offset}`);
@@ -83,11 +85,12 @@ function checkRequest(header: FrameHeader): void {
 function checkReply(header: FrameHeader): void {
   const { op, flags, errno } = header;
   if (flags !== FrameFlag.REPLY) throw wrong(`flags 0x${flags.toString(16)} on a reply`);
-  if (op < DataOp.HELLO || op > DataOp.ZERO) throw wrong(`op ${op}`);
+  if (op < DataOp.HELLO || op > DataOp.SUMS) throw wrong(`op ${op}`);
   checkChain(header, false);
   if (errno !== 0) return checkSizes(header, 0, FRAME_MESSAGE_BYTES_MAX);
   if (op === DataOp.HELLO) return checkSizes(header, 0, GREETING_BYTES_MAX);
   if (op === DataOp.MAP) return checkSizes(header, 0, BLOCK_MAP_BYTES);
+  if (op === DataOp.SUMS) return checkSizes(header, 0, TABLE_BYTES);
   if (op !== DataOp.READ) return checkSizes(header, 0, 0);
   if (header.offset % BLOCK_BYTES !== 0 || header.length % BLOCK_BYTES !== 0) {
     throw wrong('read reply not in whole blocks');

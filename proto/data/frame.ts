@@ -26,6 +26,8 @@ export const DataOp = {
   MAP: 7,
   /** `length` bytes at `offset` become zeros, here and down the chain; the replica stays as long. */
   ZERO: 8,
+  /** The checksums of all blocks, in the reply's payload; bytes held, in its `length`. */
+  SUMS: 9,
 } as const;
 export type DataOp = (typeof DataOp)[keyof typeof DataOp];
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FsError } from '../../common/errors.js';
 import { BLOCK_BYTES, MIB, PROTOCOL_VERSION } from '../../common/limits.js';
-import { DataOp } from '../../proto/data/frame.js';
+import { DataOp, type ChainMember } from '../../proto/data/frame.js';
 import { HandCluster, HandMaster, pattern, readRequest, writeRequest } from './support.js';
 
 describe('orders', () => {
@@ -81,6 +81,36 @@ describe('orders', () => {
     expect(payload.subarray(0, 100)).toEqual(pattern(100));
     const value = { chunk: 6, from: 1, to: 2 };
     expect((await cluster.master.order(1, { $case: 'raiseVersion', value })).errno).toBe(2);
+  });
+
+  test('match: cut to what is committed; only blocks that differ are fetched; the same twice', async () => {
+    await using cluster = await HandCluster.start(2);
+    const data = pattern(3 * MIB + 1_234);
+    const peers = [await cluster.connect(1), await cluster.connect(2)];
+    for (const peer of peers) {
+      for (let at = 0; at < data.length; at += MIB) {
+        await peer.request(writeRequest({ chunk: 5 }, at, data.subarray(at, at + MIB)));
+      }
+    }
+    // Each has something that the other lacks; the second also ends later.
+    await peers[0]?.request(writeRequest({ chunk: 5 }, 9_000, pattern(100, 2)));
+    await peers[1]?.request(writeRequest({ chunk: 5 }, MIB - 10, pattern(20, 3)));
+    await peers[1]?.request(writeRequest({ chunk: 5 }, data.length - 10, pattern(9_000, 4)));
+    const order = (node: number, version: number, source?: ChainMember) => {
+      const value = { chunk: 5, version, length: data.length, source };
+      return cluster.master.order(node, { $case: 'match', value });
+    };
+    const cut = await order(2, 1);
+    expect(cut).toMatchObject({ errno: 0, length: data.length, changedBytes: 8_990 });
+    const matched = await order(2, 1, cluster.member(1));
+    const lastBlock = data.length % BLOCK_BYTES;
+    const changedBytes = 3 * BLOCK_BYTES + lastBlock;
+    expect(matched).toMatchObject({ errno: 0, length: data.length, changedBytes });
+    const paths = [1, 2].map((node) => join(cluster.dataDirectory(node), 'chunks', '05', '5.1'));
+    const [first, second] = await Promise.all(paths.map((path) => readFile(path)));
+    expect(second?.equals(first ?? Buffer.alloc(0))).toBe(true);
+    expect(await order(2, 1, cluster.member(1))).toMatchObject({ errno: 0, changedBytes: 0 });
+    expect(await order(2, 2, cluster.member(1))).toMatchObject({ errno: 116 });
   });
 
   test('delete: not above the version named', async () => {

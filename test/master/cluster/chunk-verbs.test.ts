@@ -208,6 +208,9 @@ describe('lease_chunk', () => {
     const chunk = await writeChunk(master, nodes, inode, { keep: true });
     await master.cluster.sessionEnded(SESSION);
     expect(nodes.map((node) => node.held.get(chunk))).toEqual([2, 2]);
+    await until('replicas equal', () =>
+      master.commit.read((reader) => !reader.unsettled.isMarked(chunk)),
+    );
     const next = await verbs().leaseChunk(OTHER_SESSION, { inode, index: 0 });
     expect(next).toMatchObject({ trim: true, location: { chunk, version: 2, length: 1000 } });
   });

@@ -98,7 +98,8 @@ export async function startHalfMaster({
   const log = silentLogger;
   const clock = new ManualClock();
   const commit = new GroupCommit({ opened, log });
-  const cluster = new Cluster({ commit, clock, log, cluster: CLUSTER, nodeDeadMs, inGrace });
+  const names = { cluster: CLUSTER, nodeDeadMs, inGrace, onContentChanged: () => undefined };
+  const cluster = new Cluster({ commit, clock, log, ...names });
   await cluster.start();
   const server = new Server();
   const { nodes, reports, damage } = cluster;
@@ -237,6 +238,8 @@ export class PlayedNode {
         if (held === undefined) return { errno: ERRNO.ENOENT };
         return held === order.value.version ? {} : { errno: ERRNO.ESTALE };
       }
+      case 'match':
+        return { length: order.value.length };
       default:
         return { errno: ERRNO.EOPNOTSUPP };
     }
