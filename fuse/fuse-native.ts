@@ -4,6 +4,7 @@
  * the mount from threads of this process, and when this process dies the mount is dead.
  */
 import fs from 'node:fs';
+import os from 'node:os';
 import { openClient, type Client } from '../client/client.js';
 import type { Invalidation } from '../client/types.js';
 import { deferred, settlesWithin } from '../common/async.js';
@@ -41,16 +42,35 @@ export async function mountFuseNative(options: MountOptions): Promise<Supervised
   return mount;
 }
 
-/** What fusermount would say too, but on standard error, where it may be lost. */
+/** What fusermount would say too, but libfuse has closed the standard error of it. */
 function checkFuse(mountpoint: string): void {
   if (!fs.existsSync(FUSE_DEVICE)) {
     const message = `${FUSE_DEVICE} is missing; run 'modprobe fuse' (in a container: --device ${FUSE_DEVICE})`;
     throw new FsError('ENODEV', { message });
   }
+  const { R_OK, W_OK } = fs.constants;
+  const advice = `as root: 'chmod 666 ${FUSE_DEVICE}'`;
+  checkAccess(FUSE_DEVICE, R_OK | W_OK, `you may not use ${FUSE_DEVICE}; ${advice}`);
+  checkAccess(mountpoint, W_OK, `you may not write to ${mountpoint}, and so not mount on it`);
+  if (process.getuid?.() !== 0) checkForFusermount(mountpoint);
+}
+
+function checkAccess(file: string, mode: number, message: string): void {
   try {
-    fs.accessSync(mountpoint, fs.constants.W_OK);
+    fs.accessSync(file, mode);
   } catch (error) {
-    const message = `you may not write to ${mountpoint}, and so not mount on it`;
+    throw new FsError('EACCES', { message, cause: error });
+  }
+}
+
+function checkForFusermount(mountpoint: string): void {
+  if (fs.readdirSync(mountpoint).length > 0) {
+    throw new FsError('ENOTEMPTY', { message: `mount point ${mountpoint} is not empty` });
+  }
+  try {
+    os.userInfo();
+  } catch (error) {
+    const message = `user id ${process.getuid?.()} has no name, and so fusermount does not serve it`;
     throw new FsError('EACCES', { message, cause: error });
   }
 }
@@ -151,7 +171,7 @@ class NativeMount implements SupervisedMount {
   }
 
   #refused(error: Error): FsError {
-    const why = 'libfuse or fusermount refused, and said why in the lines before';
+    const why = 'libfuse or fusermount refused; perhaps it says why on standard error';
     const message = `cannot mount on ${this.mountpoint}: ${why} (${error.message})`;
     return new FsError('EPERM', { message, cause: error });
   }

@@ -19,7 +19,7 @@ export interface NativeMountOptions {
   readonly forLibfuse: NativeOptions;
 }
 
-/** Throws EINVAL for an option that nobody knows, EPERM for one that this user may not use. */
+/** Throws EINVAL for an option that nobody knows, EACCES for one that this user may not use. */
 export function nativeOptions(source: string, given: readonly string[]): NativeMountOptions {
   const isRoot = process.getuid?.() === 0;
   const has = (option: string) => given.includes(option);
@@ -32,12 +32,12 @@ export function nativeOptions(source: string, given: readonly string[]): NativeM
   const allowOther = has('allow_other');
   if (allowOther && !isRoot && !usersMayAllowOthers()) {
     const message = "allow_other needs a line 'user_allow_other' in /etc/fuse.conf, or root";
-    throw new FsError('EPERM', { message });
+    throw new FsError('EACCES', { message });
   }
   const keepsPages = has('auto_cache');
   // libfuse says nosuid and nodev by itself. Where others make files they belong to root, so there
   // it stays at that.
-  const asRoot = isRoot && !allowOther ? ['suid', 'dev'] : [];
+  const asRoot = isRoot ? ['nonempty', ...(allowOther ? [] : ['suid', 'dev'])] : [];
   const more = [
     // Inode numbers are those of the cluster, the same on every mount.
     'use_ino',
@@ -59,8 +59,6 @@ export function nativeOptions(source: string, given: readonly string[]): NativeM
       subtype: 'cairn',
       defaultPermissions: true,
       allowOther,
-      // It goes through the set-user-id fusermount, which also opens /dev/fuse for a plain user.
-      autoUnmount: !isRoot,
       // The kernel cannot be told of changes by others, so it asks each time.
       entryTimeout: '0',
       attrTimeout: '0',

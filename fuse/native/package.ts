@@ -25,7 +25,6 @@ export interface NativeOptions {
   subtype: string;
   defaultPermissions: boolean;
   allowOther: boolean;
-  autoUnmount: boolean;
   /** Seconds; a text, because the package leaves out a number that is 0. */
   entryTimeout: string;
   attrTimeout: string;
