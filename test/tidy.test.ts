@@ -81,6 +81,7 @@ describe('tidy', () => {
 
   test('files: every support file of the tests is used by a test', () => {
     const alive = reachableFrom([
+      'test/support/setup.ts',
       'test/support/mount-tier-setup.ts',
       ...tests.filter((path) => path.endsWith('.test.ts')),
     ]);
