@@ -2,7 +2,12 @@
 import { defineConfig } from 'vitest/config';
 
 const CLUSTER = ['test/client/**/*.test.ts', 'test/cluster/**/*.test.ts'];
-const MOUNT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/conformance/**/*.test.ts'];
+const MOUNT = [
+  'test/mount/**/*.test.ts',
+  'test/cli/**/*.test.ts',
+  'test/conformance/**/*.test.ts',
+  'test/coherence/**/!(linearizable).test.ts',
+];
 
 export default defineConfig({
   test: {
