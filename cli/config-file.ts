@@ -18,6 +18,7 @@ const CONFIG_FILE = z.strictObject({
   replication: z.number().int().optional(),
   'inline-max': text.optional(),
   'node-dead': text.optional(),
+  lease: text.optional(),
   datanodes: z.number().int().optional(),
   foreground: z.boolean().optional(),
   'log-file': z.string().optional(),

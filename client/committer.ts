@@ -44,6 +44,7 @@ export class Committer {
     private readonly context: WriteBehindContext,
     private readonly leases: ChunkLeases,
     private readonly extents: DirtyExtents,
+    private readonly settled: () => Promise<void>,
   ) {}
 
   get hasUncommitted(): boolean {
@@ -121,7 +122,8 @@ export class Committer {
     const { content, budget, journal, inode } = this.context;
     if (!this.extents.hasWaiting) return false;
     if (content.storage === 'unknown') await content.current();
-    if (!this.mayInline()) return false;
+    await this.settled();
+    if (!this.extents.hasWaiting || !this.mayInline()) return false;
     const upTo = journal.lastSequence;
     const taken = this.#takeAll();
     const inlineWrites = taken.map(({ offset, length, buffer }) => ({

@@ -144,15 +144,18 @@ export class OpenFiles {
   cachesLost(resumed: boolean): void {
     for (const file of this.#files.values()) file.forgetCached();
     if (resumed) return;
-    for (const { behind } of this.#files.values()) {
-      behind.leases.clear();
-      behind.sessionLost();
+    for (const file of this.#files.values()) {
+      file.behind.leases.clear();
+      file.behind.sessionLost();
+      if (!file.behind.isDirty) continue;
+      if (file.opens > 0) file.behind.hold();
+      else void this.#discard(file, 'written data went with the lost session');
     }
     for (const { handle, inode, flags } of this.#opens.values()) {
       const { read, write } = flags;
-      this.#openAgain({ handle, inode, read, write }).catch((error: unknown) =>
-        this.#lose(inode, toFsError(error)),
-      );
+      this.#openAgain({ handle, inode, read, write })
+        .catch((error: unknown) => this.#lose(inode, toFsError(error)))
+        .finally(() => this.#files.get(inode)?.behind.release());
     }
   }
 
@@ -212,10 +215,14 @@ export class OpenFiles {
     const { file } = this.add(handle as HandleId, opened, flags, NOT_CURRENT);
     const version = opened.attributes?.dataVersion;
     if (known !== undefined && known !== version && file.behind.isDirty) {
-      await file.behind.discard();
-      const why = 'the file was changed by others while the session was lost';
-      file.behind.putErrorBack(toFsError(new Error(why)));
+      await this.#discard(file, 'the file was changed by others while the session was lost');
     }
+  }
+
+  /** What was written and not flushed is gone; the file's user is told. */
+  async #discard(file: SharedFile, why: string): Promise<void> {
+    file.behind.putErrorBack(new FsError('EIO', { message: why }));
+    await file.behind.discard();
   }
 
   #forget(file: SharedFile): void {

@@ -114,6 +114,15 @@ export class OperationQueue {
     if (verb) this.sentByVerb.set(verb.$case, (this.sentByVerb.get(verb.$case) ?? 0) + 1);
   }
 
+  /** Ends what waits and is of one of these verbs with `error`. */
+  failVerbs(verbs: readonly Verb['$case'][], error: FsError): void {
+    const isMeant = ({ operation }: PendingOperation) =>
+      operation.verb !== undefined && verbs.includes(operation.verb.$case);
+    const meant = this.#waiting.filter(isMeant);
+    this.#waiting = this.#waiting.filter((pending) => !isMeant(pending));
+    for (const pending of meant) pending.result.reject(error);
+  }
+
   /** Ends everything with `error`. */
   fail(error: FsError): void {
     for (const pending of [...this.#sent.values(), ...this.#waiting]) pending.result.reject(error);

@@ -281,6 +281,8 @@ export class Session {
     if (isFirst) this.#renewLater();
     else {
       const cachesLost = welcome.cachesLost || !welcome.resumed;
+      // What was written under the lost session must not come over what others wrote since.
+      if (!welcome.resumed) this.#queue.failVerbs(['commit', 'leaseChunk'], sessionLost());
       this.#queue.addFirst(() => this.#hooks?.onReconnect(welcome.resumed, cachesLost));
     }
     this.#options.log.info(
@@ -390,4 +392,8 @@ export class Session {
       this.#renewing = false;
     }
   }
+}
+
+function sessionLost(): FsError {
+  return new FsError('EIO', { message: 'the session with the master was lost' });
 }

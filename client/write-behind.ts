@@ -64,13 +64,15 @@ export class WriteBehind {
   #flushing: Promise<FsError | undefined> | undefined;
   #nextFlush: Promise<FsError | undefined> | undefined;
   #mtime: Timestamp | undefined;
+  /** The session was lost: nothing leaves before it is known whether the file is still the same. */
+  #held: Deferred<void> | undefined;
   /** Monotonic milliseconds of the last write, for whoever flushes what lies around. */
   lastWriteMs = 0;
 
   constructor(context: WriteBehindContext) {
     this.#context = context;
     this.leases = new ChunkLeases(context.io, context.inode);
-    this.#committer = new Committer(context, this.leases, this.#extents);
+    this.#committer = new Committer(context, this.leases, this.#extents, () => this.#settled());
   }
 
   /** Is anything not committed yet? */
@@ -169,6 +171,7 @@ export class WriteBehind {
       return;
     }
     if (!(await this.#prepare())) return;
+    await this.#settled();
     this.#enqueueReady(false);
   }
 
@@ -180,6 +183,21 @@ export class WriteBehind {
     const message = 'written data that was not committed went with the lost session';
     this.#error ??= new FsError('EIO', { message });
     this.#clearJournal();
+  }
+
+  /** Nothing leaves until `release`. */
+  hold(): void {
+    this.#held ??= deferred<void>();
+  }
+
+  release(): void {
+    this.#held?.resolve();
+    this.#held = undefined;
+    this.#pump();
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#held) await this.#held.promise;
   }
 
   /** Waits for what is on its way and forgets what is not: the file is about to be cut. */
@@ -259,6 +277,7 @@ export class WriteBehind {
   async #flushToChunks(): Promise<void> {
     for (;;) {
       if (!(await this.#prepare())) return;
+      await this.#settled();
       const isSmall = this.#extents.waitingCount <= SYNCED_FRAMES_MAX;
       const isSynced = this.#committer.wantsSync && isSmall;
       const isBlocked = this.#enqueueReady(isSynced);
@@ -300,6 +319,7 @@ export class WriteBehind {
   /** Sends in the background what a sequential writer has left behind. */
   #pump(): void {
     if (this.#inFlight >= FRAMES_IN_FLIGHT_PER_FILE_MAX || this.#queue.length > 0) return;
+    if (this.#held) return;
     if (!this.#committer.mayStream()) return;
     while (this.#inFlight < FRAMES_IN_FLIGHT_PER_FILE_MAX) {
       const extent = this.#extents.take(isWholeFrame);

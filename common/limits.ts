@@ -43,6 +43,8 @@ export const OPERATIONS_PER_FRAME_MAX = 256;
 /** Answers to keyed operations that the master keeps for each session. */
 export const COMPLETED_KEPT_PER_SESSION = 2048;
 export const SESSION_LEASE_MS = 15_000;
+/** The shortest lease that a master may be told to give. */
+export const SESSION_LEASE_MS_MIN = 5_000;
 /** How long a restarted master waits for its sessions before it ends what they held. */
 export const RECLAIM_GRACE_MS = 20_000;
 export const SESSIONS_MAX = 4096;
@@ -237,6 +239,8 @@ export const MOUNT_BACKGROUND_MAX = 256;
 export const MOUNT_BUFFERS_KEPT_MAX = 8;
 /** A recall is acknowledged after this even if the kernel has not taken the notification. */
 export const MOUNT_NOTIFICATION_WAIT_MS = 1_000;
+/** A name that the kernel has not taken back after this is made stale with all others. */
+export const MOUNT_NAME_WAIT_MS = 20;
 /** An operation interrupted by a signal that does not kill its process goes on for this long. */
 export const MOUNT_INTERRUPT_GRACE_MS = 5_000;
 /** Inodes for which a mount remembers what the kernel's caches hold. */
@@ -265,6 +269,6 @@ assert(HEARTBEAT_MS * 3 <= NODE_AWAY_MS && NODE_AWAY_MS < NODE_DEAD_MS_DEFAULT);
 assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
 assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);
 assert(UNCOMMITTED_BYTES_MAX <= DIRTY_BYTES_PER_FILE_MAX);
-assert(ORDER_TIMEOUT_MS < SESSION_LEASE_MS && ORDER_TIMEOUT_MS < NODE_AWAY_MS);
+assert(ORDER_TIMEOUT_MS < SESSION_LEASE_MS_MIN && ORDER_TIMEOUT_MS < NODE_AWAY_MS);
 assert(MOUNT_READERS + MOUNT_NOTIFICATIONS_MAX + 4 <= MOUNT_THREADS);
-assert(MOUNT_NOTIFICATION_WAIT_MS * 4 < SESSION_LEASE_MS);
+assert(MOUNT_NOTIFICATION_WAIT_MS * 4 < SESSION_LEASE_MS_MIN);

@@ -19,5 +19,5 @@ export interface MountState {
   /** How long the kernel may cache a name in `directory`, which is remembered as told. */
   entryMs(directory: InodeId): number;
   /** Has the kernel drop what it caches of an inode: attributes, and pages after `from`. */
-  invalidate(inode: InodeId, from?: number): void;
+  invalidate(inode: InodeId, from?: number): Promise<void>;
 }

@@ -1,13 +1,20 @@
 /**
  * Turns recalls of the master into notifications for the kernel, and says when a recall is
  * carried out: when the kernel has taken its notifications, or cannot take them before one of
- * our own requests has been answered (locks.ts), or has not taken them for too long.
+ * our own requests has been answered (locks.ts), or has not taken them for too long. Names that
+ * it has not taken by then are stale all the same: all names of the mount are made so, which
+ * takes no lock in the kernel.
  * Notifications are written off the event loop; they may block their thread.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
-import { MOUNT_NOTIFICATION_WAIT_MS, MOUNT_NOTIFICATIONS_MAX } from '../common/limits.js';
+import {
+  MOUNT_NAME_WAIT_MS,
+  MOUNT_NOTIFICATION_WAIT_MS,
+  MOUNT_NOTIFICATIONS_MAX,
+} from '../common/limits.js';
 import type { Invalidation } from '../client/types.js';
 import type { Changes } from './changes.js';
 import type { KernelLocks } from './locks.js';
@@ -44,21 +51,28 @@ export class Recalls {
     nodes.forgetAttributes(inode);
     if (data) nodes.forgetPages(inode);
     const all: Promise<void>[] = [];
-    if (data) all.push(this.#tell('pages', inode, [invalidateInode(inode, 0)]));
+    if (data) all.push(this.#tellPages(inode));
     else if (invalidation.attributes) all.push(this.#send([invalidateInode(inode)]));
     // Data of a directory are its names; without any in the recall, all of them.
     if (data && names.length === 0 && nodes.mayHaveNames(inode)) all.push(this.#dropAllNames());
     if (names.length > 0) {
       const expireOnly = this.#parts.expireOnly();
       const messages = names.map((name) => invalidateEntry(inode, name, expireOnly));
-      all.push(this.#tell('names', inode, messages));
+      all.push(this.#tellNames(inode, messages));
     }
     await Promise.all(all);
   }
 
-  /** Has the kernel drop attributes, and pages after `from`, without anybody waiting for it. */
-  invalidate(inode: InodeId, from?: number): void {
-    void this.#send([invalidateInode(inode, from)]);
+  /**
+   * Has the kernel drop attributes, and pages after `from`. Resolves when it has, or is slow to:
+   * to be waited for only by whom no locked page waits for.
+   */
+  async invalidate(inode: InodeId, from?: number): Promise<void> {
+    const deadline = new AbortController();
+    const late = sleep(MOUNT_NOTIFICATION_WAIT_MS, undefined, { signal: deadline.signal });
+    await Promise.race([this.#send([invalidateInode(inode, from)]), late]);
+    deadline.abort();
+    await late.catch(() => undefined);
   }
 
   /** One for all that come in the same turn. The kernel takes no lock for it. */
@@ -72,24 +86,39 @@ export class Recalls {
     await this.#droppingNames;
   }
 
-  /** Sends, and waits for it as long as waiting is safe. */
-  async #tell(kind: 'names' | 'pages', inode: InodeId, messages: Buffer[]): Promise<void> {
+  async #tellPages(inode: InodeId): Promise<void> {
+    await this.#tell('pages', inode, [invalidateInode(inode, 0)]);
+  }
+
+  /**
+   * Names that the kernel cannot take now are made stale with all others, without a lock: whoever
+   * waits for the recall must not be answered while this mount still shows an old name.
+   */
+  async #tellNames(inode: InodeId, messages: Buffer[]): Promise<void> {
+    const isTaken = await this.#tell('names', inode, messages);
+    if (!isTaken && this.#parts.dropAll()) await this.#dropAllNames();
+  }
+
+  /** Sends, and waits for it as long as waiting is safe; true: the kernel has taken it. */
+  async #tell(kind: 'names' | 'pages', inode: InodeId, messages: Buffer[]): Promise<boolean> {
     const { locks, log } = this.#parts;
     const sent = this.#send(messages);
-    if (locks.blocks(kind, inode)) return;
-    await new Promise<void>((resolve) => {
+    if (locks.blocks(kind, inode)) return false;
+    return new Promise<boolean>((resolve) => {
+      const hasOtherWay = kind === 'names' && this.#parts.dropAll();
       const late = () => {
-        log.warn({ inode, kind }, 'the kernel is slow to take a notification');
-        done();
+        if (!hasOtherWay) log.warn({ inode, kind }, 'the kernel is slow to take a notification');
+        done(false);
       };
-      const timer = setTimeout(late, MOUNT_NOTIFICATION_WAIT_MS);
-      const stopWaiting = locks.whenBlocked(kind, inode, () => done());
-      const done = () => {
+      const waitMs = hasOtherWay ? MOUNT_NAME_WAIT_MS : MOUNT_NOTIFICATION_WAIT_MS;
+      const timer = setTimeout(late, waitMs);
+      const stopWaiting = locks.whenBlocked(kind, inode, () => done(false));
+      const done = (isTaken: boolean) => {
         clearTimeout(timer);
         stopWaiting();
-        resolve();
+        resolve(isTaken);
       };
-      void sent.then(done);
+      void sent.then(() => done(true));
     });
   }
 

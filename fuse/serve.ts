@@ -91,7 +91,8 @@ export class KernelMount {
     const nodes = this.#nodes;
     const { log } = this.#options;
     const invalidate = (inode: InodeId, from?: number) => this.#recalls.invalidate(inode, from);
-    const accessTimes = new AccessTimes({ inodes, invalidate, log });
+    const drop = (inode: InodeId) => void invalidate(inode);
+    const accessTimes = new AccessTimes({ inodes, invalidate: drop, log });
     const mount: MountState = {
       inodes,
       fileLocks,

@@ -51,6 +51,8 @@ export interface MasterOptions {
   inlineMaxBytes: number;
   /** Silence after which a datanode is given up, in milliseconds. */
   nodeDeadMs: number;
+  /** Silence after which a client's session is over, in milliseconds; SESSION_LEASE_MS. */
+  leaseMs?: number | undefined;
   log: Logger;
   clock?: Clock;
 }
@@ -123,12 +125,12 @@ interface Parts {
 type FullOptions = MasterOptions & { clock: Clock };
 
 function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts): Parts {
-  const { clock, log, nodeDeadMs } = options;
+  const { clock, log, nodeDeadMs, leaseMs } = options;
   const recalls = new Recalls(clock);
   const opens = new Opens();
   const appends = new AppendTurns();
   const promises = new CachePromises(recalls);
-  const sessions = new SessionTable({ commit, recalls, clock, log });
+  const sessions = new SessionTable({ commit, recalls, clock, log, leaseMs });
   const coherence = new Coherence({ recalls, promises, opens, clock, former: sessions });
   const locks = new Locks({ recalls, clock });
   const grace = () => sessions.grace;

@@ -6,6 +6,8 @@ import {
   INLINE_BYTES_MAX_DEFAULT,
   NODE_DEAD_MS_DEFAULT,
   REPLICATION_MAX,
+  SESSION_LEASE_MS,
+  SESSION_LEASE_MS_MIN,
 } from '../../common/limits.js';
 import { createLogger } from '../../common/log.js';
 import { usageError } from '../errors.js';
@@ -21,6 +23,7 @@ interface MasterArguments extends LogArguments, ParentArguments {
   replication: number;
   inlineMax: number;
   nodeDead: number;
+  lease: number;
 }
 
 /** Datanodes and mounts that lost the same parent have work to finish with the master. */
@@ -63,6 +66,12 @@ export function masterCommand(settings: Settings): CommandModule<object, MasterA
             describe: 'A datanode silent for this long is given up',
             coerce: (value: string) => parseDuration('node-dead', value),
           },
+          lease: {
+            type: 'string',
+            default: `${SESSION_LEASE_MS / 1000}s`,
+            describe: 'A client silent for this long is given up: others wait for it no longer',
+            coerce: parseLease,
+          },
           ...LOG_OPTIONS,
         }),
       ),
@@ -78,6 +87,12 @@ function parseInlineMax(value: string): number {
   return bytes;
 }
 
+function parseLease(value: string): number {
+  const ms = parseDuration('lease', value);
+  if (ms >= SESSION_LEASE_MS_MIN && ms <= SESSION_LEASE_MS) return ms;
+  throw usageError(`--lease: ${SESSION_LEASE_MS_MIN / 1000}s to ${SESSION_LEASE_MS / 1000}s`);
+}
+
 async function runMaster(options: MasterArguments): Promise<void> {
   const { startMaster } = await import('../../master/main.js');
   const log = createLogger('master', options.logLevel);
@@ -91,6 +106,7 @@ async function runMaster(options: MasterArguments): Promise<void> {
         replication: options.replication,
         inlineMaxBytes: options.inlineMax,
         nodeDeadMs: options.nodeDead,
+        leaseMs: options.lease,
         log,
       }),
     details: ({ address, port, cluster }) => ({ address, port, cluster }),

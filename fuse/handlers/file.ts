@@ -176,8 +176,9 @@ export async function write(
     await handle.file.write(args.offset, data, request.signal, sync);
   } else if (!request.resent || !(await isThere(mount, request, handle, args.offset))) {
     const at = await handle.file.write(null, data, request.signal, sync);
-    // The kernel put the bytes into its pages at the end that it knew of.
-    if (at !== args.offset) mount.invalidate(request.nodeid, Math.min(at, args.offset));
+    // The kernel knew of another end: its size and pages are wrong, and it must know before the
+    // writer goes on to read. Appends are direct (`opened`), so no page waits for this answer.
+    if (at !== args.offset) await mount.invalidate(request.nodeid, Math.min(at, args.offset));
   }
   return { size: data.length };
 }

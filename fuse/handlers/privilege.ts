@@ -28,5 +28,5 @@ export async function dropPrivilege(
   if (!(await hasPrivilege(mount, request, inode))) return;
   mount.changes.note(inode);
   await mount.inodes.setAttributes(inode, { dropPrivilege: true }, request.options);
-  mount.invalidate(inode);
+  void mount.invalidate(inode);
 }

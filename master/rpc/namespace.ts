@@ -15,7 +15,6 @@ import {
   OPERATIONS_IN_FLIGHT_MAX,
   OPERATIONS_PER_FRAME_MAX,
   PROTOCOL_VERSION,
-  SESSION_LEASE_MS,
 } from '../../common/limits.js';
 import type { Logger } from '../../common/log.js';
 import type {
@@ -204,7 +203,7 @@ class Connection implements Outlet {
       secret: session.row.secret,
       resumed,
       cachesLost,
-      leaseMs: SESSION_LEASE_MS,
+      leaseMs: this.#dependencies.sessions.leaseMs,
       now: clock.now(),
       inlineMax: inlineMaxBytes,
       chunkSize: CHUNK_BYTES,

@@ -8,6 +8,7 @@
  * master's former life were told is not known: until they are back, or their leases are over,
  * whoever asks for or changes an inode of that life waits for them.
  */
+import { deferred } from '../../common/async.js';
 import type { Clock } from '../../common/clock.js';
 import type { InodeId } from '../../common/ids.js';
 import { WRITE_BACK_PAUSE_MS } from '../../common/limits.js';
@@ -95,6 +96,8 @@ export class Coherence {
     session: Session | undefined,
     waits: Promise<void>[],
   ): void {
+    const together = deferred<void>();
+    const issued: Promise<void>[] = [];
     for (const change of changes) {
       const { inode, attributes, data, name } = change;
       this.#recalls.collectPending(inode, session, waits);
@@ -108,9 +111,13 @@ export class Coherence {
       for (const other of this.#promises.holders(inode, session, touched)) {
         const names = name && this.#promises.told(other, inode, NAMES) !== 0 ? [name] : [];
         this.#promises.withdraw(other, inode, whole);
-        waits.push(this.#recalls.issue(other, inode, { attributes, data, names }));
+        const body = { attributes, data, names };
+        issued.push(this.#recalls.issue(other, inode, body, undefined, together.promise));
       }
     }
+    if (issued.length === 0) return;
+    void Promise.all(issued).then(() => together.resolve());
+    waits.push(...issued);
   }
 
   /** The content of `inode` changed, by no session's doing: all are told, and none waited for. */

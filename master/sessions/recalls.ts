@@ -34,16 +34,23 @@ export class Recalls {
 
   /**
    * Resolves when the session has acted on it, or is gone. Never rejects. `onDone` is called at
-   * that moment: what the session sends with its acknowledgement finds it done.
+   * that moment: what the session sends with its acknowledgement finds it done. `together`
+   * resolves when all recalls of the same change are done.
    */
-  issue(session: Session, inode: InodeId, body: RecallBody, onDone?: () => void): Promise<void> {
+  issue(
+    session: Session,
+    inode: InodeId,
+    body: RecallBody,
+    onDone?: () => void,
+    together?: Promise<void>,
+  ): Promise<void> {
     if (session.ended) {
       onDone?.();
       return Promise.resolve();
     }
     const recall: Recall = { id: this.#nextId++, inode, names: [], ...NOTHING, ...body };
     const sinceMs = this.#clock.monotonicMs();
-    const pending = { recall, sinceMs, done: deferred<void>(), onDone };
+    const pending = { recall, sinceMs, done: deferred<void>(), onDone, together };
     session.recalls.set(recall.id, pending);
     const ofInode = this.#pending.get(inode);
     if (ofInode) ofInode.set(pending, session);
@@ -77,8 +84,10 @@ export class Recalls {
   }
 
   /**
-   * Adds to `waits` the recalls of `inode` that sessions other than `besides` owe; with a `name`,
-   * only those that concern this name of directory `inode`.
+   * Adds to `waits` the recalls of `inode` that sessions other than `besides` owe. With a `name`,
+   * only those that concern this name of directory `inode`, of every session (another program of
+   * its mount may still be shown the old name), and all others of the same change: who is told
+   * of one end of a rename must find the other.
    */
   collectPending(
     inode: InodeId,
@@ -89,10 +98,11 @@ export class Recalls {
     if (this.#pending.size === 0) return;
     const ofInode = this.#pending.get(inode);
     if (!ofInode) return;
-    for (const [{ recall, done }, session] of ofInode) {
-      if (session === besides) continue;
-      const concerns = !name || recall.data || recall.names.some((other) => other.equals(name));
-      if (concerns) waits.push(done.promise);
+    for (const [{ recall, done, together }, session] of ofInode) {
+      if (!name && session !== besides) waits.push(done.promise);
+      if (!name) continue;
+      const concerns = recall.data || recall.names.some((other) => other.equals(name));
+      if (concerns) waits.push(together ?? done.promise);
     }
   }
 

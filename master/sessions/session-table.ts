@@ -33,6 +33,8 @@ export interface SessionTableDependencies {
   readonly recalls: Recalls;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Silence after which a session is over, in milliseconds. */
+  readonly leaseMs?: number | undefined;
 }
 
 export interface Entered {
@@ -44,6 +46,7 @@ export interface Entered {
 }
 
 export class SessionTable {
+  readonly leaseMs: number;
   readonly #commit: GroupCommit;
   readonly #recalls: Recalls;
   readonly #clock: Clock;
@@ -62,7 +65,8 @@ export class SessionTable {
   #timer: Timer | undefined;
   #lookedMs = 0;
 
-  constructor({ commit, recalls, clock, log }: SessionTableDependencies) {
+  constructor({ commit, recalls, clock, log, leaseMs }: SessionTableDependencies) {
+    this.leaseMs = leaseMs ?? SESSION_LEASE_MS;
     this.#commit = commit;
     this.#recalls = recalls;
     this.#clock = clock;
@@ -78,7 +82,7 @@ export class SessionTable {
     }
     this.#graceUntilMs = nowMs + RECLAIM_GRACE_MS;
     // The former life was over by now, so no lease of its own ends later.
-    this.#formerLeasesEndMs = nowMs + SESSION_LEASE_MS;
+    this.#formerLeasesEndMs = nowMs + this.leaseMs;
     if (this.#awaited > 0) this.#formerCaches = deferred<void>();
     this.#lookedMs = nowMs;
     this.#watch();
@@ -244,7 +248,7 @@ export class SessionTable {
       session.heardMs += stoodStillMs;
       if (session.awaited) {
         if (nowMs >= this.#graceUntilMs) this.end(session, 'not back after a restart');
-      } else if (nowMs - session.heardMs > SESSION_LEASE_MS) {
+      } else if (nowMs - session.heardMs > this.leaseMs) {
         this.end(session, 'silent for a whole lease');
       } else if (this.#recalls.owedForMs(session) > RECALL_TIMEOUT_MS) {
         this.end(session, 'a recall was not acknowledged');

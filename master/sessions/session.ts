@@ -18,6 +18,8 @@ export interface PendingRecall {
   readonly done: Deferred<void>;
   /** Called when it is done, before anything else that the client sends is looked at. */
   readonly onDone: (() => void) | undefined;
+  /** Resolves when all recalls of the same change are done. */
+  readonly together: Promise<void> | undefined;
 }
 
 /** The session's connection, while there is one. */

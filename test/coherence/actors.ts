@@ -101,7 +101,8 @@ class LibraryActor {
     switch (op) {
       case 'read':
         return this.#call({ op, file }, async () => {
-          const { buffer, bytesRead } = await handle.read(Buffer.alloc(4096), 0, 4096, base);
+          const buffer = Buffer.alloc(4096);
+          const { bytesRead } = await handle.read(buffer, 0, buffer.length, base);
           return buffer.toString('latin1', 0, bytesRead);
         });
       case 'write': {
@@ -127,7 +128,7 @@ class LibraryActor {
       default:
         return this.#call({ op, file }, async () => {
           const { size } = await (choose.below(2) ? handle.stat() : this.files.stat(path));
-          return size - base;
+          return Number(size) - base;
         });
     }
   }
@@ -146,7 +147,7 @@ class LibraryActor {
       case 'create':
         return this.#call({ op, slot }, async () => {
           await using handle = await files.open(path, 'wx');
-          return (await handle.stat()).ino;
+          return Number((await handle.stat()).ino);
         });
       case 'mkdir':
         return this.#call({ op, slot }, () => nothing(files.mkdir(path)));
@@ -159,7 +160,7 @@ class LibraryActor {
       case 'lookup':
         return this.#call({ op, slot }, async () => {
           const found = await files.lstat(path);
-          return found.isDirectory() ? 'directory' : found.ino;
+          return found.isDirectory() ? 'directory' : Number(found.ino);
         });
       default: {
         const folder = slot.slice(0, slot.indexOf('/'));

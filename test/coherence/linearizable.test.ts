@@ -46,7 +46,12 @@ describe('a register', () => {
 
   test('says where it got stuck', () => {
     const { stuck } = checkLinearizable([write(1, 0, 1), read(1, 2, 3), read(0, 4, 5)], 0);
-    expect(stuck).toEqual({ done: 2, state: 1, next: ['read 0'] });
+    expect(stuck).toEqual({
+      done: 2,
+      state: 1,
+      before: ['0-1 write 1', '2-3 read 1'],
+      next: ['4-5 read 0'],
+    });
   });
 });
 

@@ -17,9 +17,11 @@ export interface Call<S> {
 export interface Verdict<S> {
   linearizable: boolean;
   /** How far the longest attempt came, and what none of its next operations fits. */
-  stuck?: { done: number; state: S; next: string[] };
+  stuck?: { done: number; state: S; before: string[]; next: string[] };
 }
 
+/** Of what led to where the search got stuck, so much is told. */
+const BEFORE_TOLD = 12;
 /** Tries before the search is given up: histories of tests stay far below. */
 const TRIES_MAX = 20_000_000;
 
@@ -160,7 +162,13 @@ class Search<S extends string | number> {
 
   #noteStuck(): void {
     if (this.#best && this.#best.done >= this.#doneCount) return;
-    const next = [...this.#candidates(0)].map((index) => this.#calls[index]?.text ?? '');
-    this.#best = { done: this.#doneCount, state: this.#state, next };
+    const next = [...this.#candidates(0)].map((index) => this.#told(index));
+    const before = this.#choices.slice(-BEFORE_TOLD).map(({ index }) => this.#told(index));
+    this.#best = { done: this.#doneCount, state: this.#state, before, next };
+  }
+
+  #told(index: number): string {
+    const call = this.#calls[index];
+    return call ? `${call.begin}-${call.end} ${call.text}` : '';
   }
 }

@@ -20,8 +20,8 @@ export interface Recorded {
 }
 
 function callOf<S>(recorded: Recorded, apply: (state: S) => S | undefined, more = ''): Call<S> {
-  const { begin, end, actor: _actor, ...what } = recorded;
-  return { begin, end, text: `${recorded.actor} ${JSON.stringify(what)}${more}`, apply };
+  const { begin, end } = recorded;
+  return { begin, end, text: `${JSON.stringify(recorded)}${more}`, apply };
 }
 
 /** The calls on `file`, over its content as text. */
@@ -112,8 +112,9 @@ function applyToNames(recorded: Recorded, values: Map<string, string>): boolean 
     }
     case 'rename': {
       if (result === 'ENOENT') return there === EMPTY;
-      // Said of two names that the kernel looked at one after the other.
-      if (result === 'EISDIR' || result === 'ENOTDIR') return true;
+      // Said of two names that the kernel looked at one after the other; and ESTALE where a
+      // directory came to be there from elsewhere while it held the lock of renames (d_splice_alias).
+      if (result === 'EISDIR' || result === 'ENOTDIR' || result === 'ESTALE') return true;
       if (result !== null || there === EMPTY) return false;
       const target = values.get(to) ?? EMPTY;
       const fits = target === EMPTY || (target === DIRECTORY) === (there === DIRECTORY);

@@ -38,6 +38,8 @@ beforeEach(() => {
       const taken = deferred<void>();
       const { error: code } = OUT_HEADER.decode(message);
       heard.push({ code, body: message.subarray(OUT_HEADER.size), taken });
+      // For this one the kernel takes no lock.
+      if (code === NotifyCode.FUSE_NOTIFY_INC_EPOCH) taken.resolve();
       return taken.promise;
     },
     expireOnly: () => true,
@@ -117,12 +119,27 @@ describe('recalls', () => {
 
 describe('acknowledgement of a recall', () => {
   const names = [Buffer.from('x')];
+  const { FUSE_NOTIFY_INVAL_ENTRY: INVAL_ENTRY, FUSE_NOTIFY_INC_EPOCH: INC_EPOCH } = NotifyCode;
+  const codes = () => sent.map(({ code }) => code);
 
   test('does not wait while a request of ours holds the directory', async () => {
     locks.enter('directory', directory);
     await recall({ inode: directory, names }).promise;
     await turns();
-    expect(sent.length).toBe(1);
+    expect(codes()).toEqual([INVAL_ENTRY, INC_EPOCH]);
+  });
+
+  test('of a name that the kernel cannot take now makes all names stale instead', async () => {
+    await recall({ inode: directory, names }).promise;
+    expect(codes()).toEqual([INVAL_ENTRY, INC_EPOCH]);
+  });
+
+  test('of a name that the kernel has taken leaves other names alone', async () => {
+    const { promise } = recall({ inode: directory, names });
+    await turns();
+    sent[0]?.taken.resolve();
+    await promise;
+    expect(codes()).toEqual([INVAL_ENTRY]);
   });
 
   test('stops waiting when such a request begins', async () => {

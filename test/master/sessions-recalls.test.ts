@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Recall } from '../../proto/control/generated/namespace.js';
 import { MasterFixture, name, ROOT } from './master-fixture.js';
 import {
   createRequest,
@@ -69,6 +70,26 @@ test('a name looked up in vain is recalled when it comes to be, and when it goes
   await a.call('unlink', { parent: ROOT, name: name('f') });
   const names = b.recalls.flatMap((recall) => recall.names.map(String));
   expect(names).toEqual(['f', 'f']);
+});
+
+test('who is told of one end of a rename waits until everybody has heard of the other', async () => {
+  await using fixture = await MasterFixture.create();
+  const [a, b, c] = [await fixture.peer(), await fixture.peer(), await fixture.peer()];
+  await make(a, 'f');
+  await b.call('lookup', { parent: ROOT, name: name('g') });
+  b.autoAcknowledge = false;
+  const [parent, newParent] = [ROOT, ROOT];
+  const names = { name: name('f'), newName: name('g'), flags: 0 };
+  const renaming = a.call('rename', { parent, newParent, ...names });
+  const isOfNew = (recall: Recall) => recall.names.some((each) => each.equals(name('g')));
+  await expect.poll(() => b.recalls.some(isOfNew)).toBe(true);
+  const ids = (recalls: readonly Recall[]) => recalls.map(({ id }) => id);
+  b.send({ recallsDone: ids(b.recalls.filter((recall) => !isOfNew(recall))) });
+  const looking = c.call('lookup', { parent: ROOT, name: name('f') });
+  expect(await isWaiting(c, looking)).toBe(true);
+  b.send({ recallsDone: ids(b.recalls) });
+  expect((await looking).errno).toBe(2);
+  expect((await renaming).errno).toBe(0);
 });
 
 test('one writer may hold back; an open elsewhere makes it write back first', async () => {

@@ -1,5 +1,6 @@
 /**
- * Run before the files of the mount tier: skips those of test/mount where nothing can mount, and
+ * Run before the files of the mount tier: skips those of test/mount and
+ * test/coherence where nothing can mount, and
  * leaves nothing of a test behind that ran out of time.
  */
 import { afterAll, beforeEach } from 'vitest';
@@ -11,6 +12,6 @@ afterAll(() => ProcessCluster.stopAll());
 if (mountObstacle !== undefined) {
   console.warn(`Tests of real mounts are skipped: ${mountObstacle}.`);
   beforeEach(({ skip, task }) => {
-    if (task.file.filepath.includes('/test/mount/')) skip(mountObstacle);
+    if (/\/test\/(mount|coherence)\//.test(task.file.filepath)) skip(mountObstacle);
   });
 }

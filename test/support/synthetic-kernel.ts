@@ -71,7 +71,10 @@ export class SyntheticKernel {
       accessTimes: undefined,
       log: silentLogger,
       entryMs: (directory) => inodes.cacheMs(directory),
-      invalidate: (inode) => void this.invalidated.push(inode),
+      invalidate: (inode) => {
+        this.invalidated.push(inode);
+        return Promise.resolve();
+      },
     };
     this.session = new Session({
       mount: this.mount,
