@@ -180,8 +180,7 @@ export class WriteBehind {
     if (!this.#committer.hasUncommitted && this.#sends.size === 0) return;
     for (const extent of this.#sends.keys()) this.#lost.add(extent);
     this.#committer.discard();
-    const message = 'written data that was not committed went with the lost session';
-    this.#error ??= new FsError('EIO', { message });
+    this.#error ??= new FsError('EIO', { message: 'uncommitted data went with the lost session' });
     this.#clearJournal();
   }
 

@@ -179,7 +179,7 @@ class NativeMount implements SupervisedMount {
   #state({ inodes, locks }: Client): MountState {
     const { log } = this.#options;
     // The kernel caches no attributes, and pages only where the user asked for that.
-    const invalidate = () => undefined;
+    const invalidate = () => Promise.resolve();
     return {
       inodes,
       fileLocks: locks,
@@ -187,7 +187,7 @@ class NativeMount implements SupervisedMount {
       changes: this.#changes,
       handles: new Handles(inodes, this.#changes),
       accessTimes: this.#native.accessTimes
-        ? new AccessTimes({ inodes, invalidate, log })
+        ? new AccessTimes({ inodes, invalidate: () => undefined, log })
         : undefined,
       log,
       entryMs: () => 0,
