@@ -88,7 +88,8 @@ export function openOptions(flags: number): OpenOptions {
     read: access !== OpenFlag.O_WRONLY,
     write: access !== OpenFlag.O_RDONLY,
     truncate: (flags & OpenFlag.O_TRUNC) !== 0,
-    append: (flags & OpenFlag.O_APPEND) !== 0,
+    // Each write says whether it appends: one of a mapped page never does.
+    append: false,
     // O_SYNC includes the bit of O_DSYNC.
     sync: (flags & OpenFlag.O_DSYNC) !== 0,
   };

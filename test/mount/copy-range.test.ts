@@ -51,11 +51,11 @@ describe('cp', () => {
 
     await shell(`printf changed | dd of=${b}/copy bs=1 seek=70000000 conv=notrunc 2>/dev/null`);
     expect(await shell(`cat ${a}/source | sha256sum`)).toBe(wanted);
-    expect(await shell(`tail -c +70000001 ${a}/copy | head -c 7`)).toBe('changed');
+    expect(await shell(`dd if=${a}/copy bs=1 skip=70000000 count=7 status=none`)).toBe('changed');
     await shell(`cmp -n 70000000 ${a}/source ${a}/copy; cmp -i 70000007 ${b}/source ${b}/copy`);
     await shell(`printf more >> ${a}/source; truncate -s -1M ${b}/copy`);
-    expect(await shell(`head -c 130M ${b}/source | sha256sum`)).toBe(wanted);
-    await shell(`rm ${a}/source; tail -c 1M ${b}/copy | grep -q before`);
+    expect(await shell(`truncate -s 130M ${b}/source; cat ${b}/source | sha256sum`)).toBe(wanted);
+    await shell(`rm ${a}/source; tail -c 1M ${b}/copy | grep -c before`);
     const fsck = await cluster.cairn(['fsck', '--verify']);
     expect(fsck.stdout).toMatch(/^clean/);
   });

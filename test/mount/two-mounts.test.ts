@@ -58,6 +58,26 @@ describe('two mounts and the library', () => {
     );
   });
 
+  test('what is written to a shared mapping is there after msync, however the file was opened', async () => {
+    const script = `
+import mmap, os
+for name, flags in (("plain", 0), ("append", os.O_APPEND), ("direct", os.O_DIRECT)):
+    here, there = f"${a}/map-{name}", f"${b}/map-{name}"
+    open(here, "wb").write(b"x" * 8192)
+    fd = os.open(here, os.O_RDWR | flags)
+    with mmap.mmap(fd, 8192, mmap.MAP_PRIVATE) as private:
+        private[10:15] = b"never"
+    with mmap.mmap(fd, 8192, mmap.MAP_SHARED) as shared:
+        shared[5000:5005] = b"mixed"
+        shared.flush()
+        wanted = b"x" * 5000 + b"mixed" + b"x" * 3187
+        for path in (here, there):
+            assert open(path, "rb").read() == wanted, (path, os.path.getsize(path))
+    os.close(fd)
+`;
+    await shell(`python3 - <<'END'\n${script}END`);
+  });
+
   test('an ACL, or a mode, set on one mount counts on the other at once', async () => {
     await shell(`mkdir -m 755 ${a}/acl; echo x > ${a}/acl/f; chmod 640 ${a}/acl/f`);
     // Not through the private folder above.
