@@ -15,6 +15,7 @@ import type { Filled } from './chunk-writer.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
 import type { NewTimes } from './new-times.js';
 import { RangeSet } from './range-set.js';
+import { SessionLost } from './session.js';
 import type { Attributes } from './types.js';
 import { keptBytes, Uncommitted, type Written } from './uncommitted.js';
 import { UnsyncedChunks } from './unsynced-chunks.js';
@@ -121,15 +122,14 @@ export class Committer {
   async commitInline(mtime: Timestamp | undefined, times?: NewTimes): Promise<boolean> {
     const { content, budget, journal, inode } = this.context;
     if (!this.extents.hasWaiting) return false;
-    if (content.storage === 'unknown') await content.current();
     await this.settled();
+    if (content.storage === 'unknown') await content.current();
     if (!this.extents.hasWaiting || !this.mayInline()) return false;
     const upTo = journal.lastSequence;
     const taken = this.#takeAll();
-    const inlineWrites = taken.map(({ offset, length, buffer }) => ({
-      offset,
-      data: buffer.subarray(0, length),
-    }));
+    const inlineWrites = taken.map((extent) => {
+      return { offset: extent.offset, data: extent.buffer.subarray(0, extent.length) };
+    });
     const last = taken[taken.length - 1];
     const sizeAtLeast = last ? last.offset + last.length : 0;
     try {
@@ -140,10 +140,11 @@ export class Committer {
       this.#own.clear();
     } catch (error) {
       const failure = toFsError(error);
-      if (failure.code === 'EAGAIN') {
+      if (failure.code === 'EAGAIN' || failure instanceof SessionLost) {
         for (const extent of taken) budget.force(this.extents.putBack(extent));
         content.recalled();
-        return false;
+        // Again under the next session, where the file is still the same.
+        return failure instanceof SessionLost && this.commitInline(mtime, times);
       }
       this.#giveUp(taken);
       journal.flushed(inode, upTo);

@@ -2,11 +2,13 @@
  * What the master told of one open file: its attributes, how its content is stored, the inline
  * content, the layout. True while the lease is valid and until a recall.
  */
+import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { FILE_BYTES_MAX } from '../common/limits.js';
 import type { ChunkLocation, Opened } from '../proto/control/generated/namespace.js';
 import { Layout } from './layout.js';
 import type { Metadata } from './metadata.js';
+import type { Verb } from './operation-queue.js';
 import type { Session } from './session.js';
 import type { Attributes } from './types.js';
 import { attributesFrom, expectValue } from './wire.js';
@@ -176,9 +178,14 @@ export class FileContent {
 
   async #ask(firstIndex: number, count: number, forAppend = false) {
     const moment = this.metadata.moment();
-    const value = await this.session.call({
+    const verb: Verb = {
       $case: 'readLayout',
       value: { inode: this.inode, firstIndex, count, forAppend },
+    };
+    const value = await this.session.call(verb).catch((error: unknown) => {
+      if (toFsError(error).code !== 'ENOENT') throw error;
+      // Only where the open went with its session: an open file does not go.
+      throw new FsError('ESTALE', { message: 'the open file is gone', cause: error });
     });
     const layout = expectValue(value, 'layout');
     const attributes = attributesFrom(layout.attributes);

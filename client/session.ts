@@ -69,6 +69,13 @@ export interface SubmitOptions {
   isPatient?: boolean;
 }
 
+/** An operation that was asked for under a session which is gone, and means nothing under the next. */
+export class SessionLost extends FsError {
+  constructor() {
+    super('EIO', { message: 'the session with the master was lost' });
+  }
+}
+
 export class Session {
   readonly lease: Lease;
   readonly #options: SessionOptions;
@@ -282,13 +289,11 @@ export class Session {
     else {
       const cachesLost = welcome.cachesLost || !welcome.resumed;
       // What was written under the lost session must not come over what others wrote since.
-      if (!welcome.resumed) this.#queue.failVerbs(['commit', 'leaseChunk'], sessionLost());
+      if (!welcome.resumed) this.#queue.failVerbs(['commit', 'leaseChunk'], new SessionLost());
       this.#queue.addFirst(() => this.#hooks?.onReconnect(welcome.resumed, cachesLost));
     }
-    this.#options.log.info(
-      { session: welcome.session, resumed: welcome.resumed, cluster: welcome.cluster },
-      'session with the master',
-    );
+    const { session, resumed, cluster } = welcome;
+    this.#options.log.info({ session, resumed, cluster }, 'session with the master');
   }
 
   #onEnd(error: FsError): void {
@@ -392,8 +397,4 @@ export class Session {
       this.#renewing = false;
     }
   }
-}
-
-function sessionLost(): FsError {
-  return new FsError('EIO', { message: 'the session with the master was lost' });
 }
