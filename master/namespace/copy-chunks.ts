@@ -41,6 +41,8 @@ export function copyChunks(scope: Scope, request: CopyChunks, sharing: Sharing):
     .range(source.inode, first, first + count, count)
     .filter((row) => row.written === 1);
   if (rows.some((row) => !sharing.covers(row.id))) throw moved('a chunk has just been written');
+  // Copied when it is written to, each replica by itself: replicas that differ would stay so.
+  if (rows.some((row) => tx.unsettled.isMarked(row.id))) throw moved('replicas may differ');
 
   const at = request.targetOffset / CHUNK_BYTES;
   target.allocated -= tx.chunks.drop(target.inode, at, at + count);

@@ -309,6 +309,18 @@ describe('writers of a chunk that comes to be shared', () => {
     expect(chunksOf(target)).toEqual([chunk]);
   });
 
+  test('replicas that a lost writer may have left different: nothing is shared', async () => {
+    const source = await makeSource(2);
+    const [, second] = chunksOf(source);
+    const target = await makeFile(master.commit, 2);
+    await master.commit.submit((tx) => tx.unsettled.mark(second ?? chunkId(0), 1));
+    await expect(copy(source, target)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
+    expect(chunksOf(target)).toEqual([]);
+    await master.commit.submit((tx) => tx.unsettled.unmark(second ?? chunkId(0)));
+    await copy(source, target);
+    expect(chunksOf(target)).toEqual(chunksOf(source));
+  });
+
   test('a writer that cannot be fenced off: nothing is shared', async () => {
     const source = await makeSource(1);
     await lease(source);
