@@ -110,10 +110,16 @@ export class Recalls {
     const { id } = pending.recall;
     const inode = pending.recall.inode as InodeId;
     session.recalls.delete(id);
+    // Whoever asks for what this one was about still waits for the others of the change.
+    if (pending.together) void pending.together.then(() => this.#forget(inode, pending));
+    else this.#forget(inode, pending);
+    pending.onDone?.();
+    pending.done.resolve();
+  }
+
+  #forget(inode: InodeId, pending: PendingRecall): void {
     const ofInode = this.#pending.get(inode);
     ofInode?.delete(pending);
     if (ofInode?.size === 0) this.#pending.delete(inode);
-    pending.onDone?.();
-    pending.done.resolve();
   }
 }
