@@ -14,6 +14,7 @@ import {
   MOUNT_NAME_WAIT_MS,
   MOUNT_NOTIFICATION_WAIT_MS,
   MOUNT_NOTIFICATIONS_MAX,
+  MOUNT_PAGES_WAIT_MS,
 } from '../common/limits.js';
 import type { Invalidation } from '../client/types.js';
 import type { Changes } from './changes.js';
@@ -99,25 +100,34 @@ export class Recalls {
     if (!isTaken && this.#parts.dropAll()) await this.#dropAllNames();
   }
 
-  /** Sends, and waits for it as long as waiting is safe; true: the kernel has taken it. */
+  /**
+   * Sends, and waits for it as long as waiting is safe; true: the kernel has taken it. Pages are
+   * waited for a moment also where one of our own reads or writes has some locked: most are
+   * answered at once, and until then the pages behind them are old.
+   */
   async #tell(kind: 'names' | 'pages', inode: InodeId, messages: Buffer[]): Promise<boolean> {
     const { locks, log } = this.#parts;
     const sent = this.#send(messages);
-    if (locks.blocks(kind, inode)) return false;
+    if (kind === 'names' && locks.blocks(kind, inode)) return false;
     return new Promise<boolean>((resolve) => {
       const hasOtherWay = kind === 'names' && this.#parts.dropAll();
       const late = () => {
         if (!hasOtherWay) log.warn({ inode, kind }, 'the kernel is slow to take a notification');
         done(false);
       };
-      const waitMs = hasOtherWay ? MOUNT_NAME_WAIT_MS : MOUNT_NOTIFICATION_WAIT_MS;
-      const timer = setTimeout(late, waitMs);
-      const stopWaiting = locks.whenBlocked(kind, inode, () => done(false));
+      let timer = setTimeout(late, hasOtherWay ? MOUNT_NAME_WAIT_MS : MOUNT_NOTIFICATION_WAIT_MS);
+      const blocked = () => {
+        if (kind === 'names') return done(false);
+        clearTimeout(timer);
+        timer = setTimeout(() => done(false), MOUNT_PAGES_WAIT_MS);
+      };
+      const stopWaiting = locks.whenBlocked(kind, inode, once(blocked));
       const done = (isTaken: boolean) => {
         clearTimeout(timer);
         stopWaiting();
         resolve(isTaken);
       };
+      if (locks.blocks(kind, inode)) blocked();
       void sent.then(() => done(true));
     });
   }
@@ -131,6 +141,14 @@ export class Recalls {
     const parts = this.#parts;
     await Promise.all(messages.map((message) => this.#limit(() => parts.notify(message))));
   }
+}
+
+function once(call: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) call();
+    isDone = true;
+  };
 }
 
 function nextTurn(): Promise<void> {
