@@ -1,6 +1,6 @@
 /** Real work: a database, whose pages, journal, locks and fsyncs all go through a mount. */
 import { resolve } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { quote, shell } from '../support/run.js';
 
@@ -27,6 +27,15 @@ console.log(JSON.stringify({
 }));
 `;
 
+let cluster: ProcessCluster;
+let mountpoint: string;
+
+beforeAll(async () => {
+  cluster = await ProcessCluster.start({ datanodes: 3, replication: 2 });
+  mountpoint = await cluster.mount();
+});
+afterAll(() => cluster?.stop());
+
 test.each([
   ['DELETE', 500],
   ['TRUNCATE', 100],
@@ -34,10 +43,10 @@ test.each([
 ])(
   'SQLite with a rollback journal (%s): %d transactions, integrity_check ok',
   async (mode, count) => {
-    await using cluster = await ProcessCluster.start({ datanodes: 3, replication: 2 });
-    const mountpoint = await cluster.mount();
     const program = `node --input-type=module -e ${quote(PROGRAM)}`;
-    const output = await shell(`${program} ${mountpoint}/test.db ${mode} ${count}`, { cwd: ROOT });
+    const output = await shell(`${program} ${mountpoint}/${mode}.db ${mode} ${count}`, {
+      cwd: ROOT,
+    });
     let bytes = 0;
     for (let i = 0; i < count; i++) bytes += i + String(i).length;
     expect(JSON.parse(output)).toEqual({ integrity: 'ok', rows: 2 * count, bytes });
