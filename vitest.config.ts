@@ -1,5 +1,6 @@
 /** Three tiers, one after another: pure, in-process cluster, real processes and mounts. */
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const CLUSTER = ['test/client/**/*.test.ts', 'test/cluster/**/*.test.ts'];
 const MOUNT = [
@@ -9,10 +10,27 @@ const MOUNT = [
   'test/coherence/**/!(linearizable).test.ts',
 ];
 
+/** Of the last tier; first, so that none of them runs alone at the end. */
+const LONG = ['large-file', 'conformance', 'daily', 'tree', 'mini', 'command', 'faults-killed'];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isMount = ({ project }: TestSpecification) => project.name === 'mount';
+    const rank = ({ moduleId }: TestSpecification) =>
+      LONG.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+    const long = sorted.filter((file) => isMount(file) && rank(file) >= 0);
+    long.sort((a, b) => rank(a) - rank(b));
+    const others = sorted.filter((file) => !long.includes(file));
+    return [...others.filter((file) => !isMount(file)), ...long, ...others.filter(isMount)];
+  }
+}
+
 export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
     setupFiles: ['test/support/setup.ts'],
     // A deadline costs nothing where it is kept, and machines are slow at times.
     expect: { poll: { interval: 20, timeout: 60_000 } },
