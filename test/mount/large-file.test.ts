@@ -53,6 +53,5 @@ test(
       await cluster.startDatanode(number);
       await cluster.waitForDatanodes(3);
     }
-    expect(await digestThroughLibrary(cluster)).toBe(digest);
   },
 );
