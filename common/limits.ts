@@ -237,14 +237,14 @@ export const MOUNT_THREADS = 16;
 export const MOUNT_BACKGROUND_MAX = 256;
 /** Large request buffers kept for reuse. */
 export const MOUNT_BUFFERS_KEPT_MAX = 8;
+/** So often a read is done anew whose file was recalled before it was answered. */
+export const READ_AGAIN_MAX = 4;
 /** A recall is acknowledged after this even if the kernel has not taken the notification. */
 export const MOUNT_NOTIFICATION_WAIT_MS = 1_000;
 /** A name that the kernel has not taken back after this is made stale with all others. */
 export const MOUNT_NAME_WAIT_MS = 20;
 /** So long a recall waits for pages that a request of the mount itself keeps locked. */
 export const MOUNT_PAGES_WAIT_MS = 20;
-/** So often a read is done anew whose file was recalled before it was answered. */
-export const MOUNT_READ_AGAIN_MAX = 4;
 /** An operation interrupted by a signal that does not kill its process goes on for this long. */
 export const MOUNT_INTERRUPT_GRACE_MS = 5_000;
 /** Inodes for which a mount remembers what the kernel's caches hold. */

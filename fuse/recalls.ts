@@ -6,8 +6,8 @@
  * takes no lock in the kernel.
  * Notifications are written off the event loop; they may block their thread.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
+import { settlesWithin } from '../common/async.js';
 import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
 import {
@@ -69,11 +69,7 @@ export class Recalls {
    * to be waited for only by whom no locked page waits for.
    */
   async invalidate(inode: InodeId, from?: number): Promise<void> {
-    const deadline = new AbortController();
-    const late = sleep(MOUNT_NOTIFICATION_WAIT_MS, undefined, { signal: deadline.signal });
-    await Promise.race([this.#send([invalidateInode(inode, from)]), late]);
-    deadline.abort();
-    await late.catch(() => undefined);
+    await settlesWithin(this.#send([invalidateInode(inode, from)]), MOUNT_NOTIFICATION_WAIT_MS);
   }
 
   /** One for all that come in the same turn. The kernel takes no lock for it. */

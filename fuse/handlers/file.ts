@@ -1,7 +1,7 @@
 /** Requests about open files: unpack, call, pack. */
 import { FsError, toFsError } from '../../common/errors.js';
 import { handleId } from '../../common/ids.js';
-import { FILE_BYTES_MAX, MOUNT_READ_AGAIN_MAX } from '../../common/limits.js';
+import { FILE_BYTES_MAX } from '../../common/limits.js';
 import { interruptible } from '../../client/interrupt.js';
 import type { OpenFile } from '../../client/types.js';
 import type { OpenOut, READ_IN, WRITE_IN } from '../abi.js';
@@ -153,13 +153,7 @@ export async function read(
   const handle =
     mount.handles.file(args.fh) ??
     (await mount.handles.fileOrReopen(args.fh, request.nodeid, args.flags));
-  for (let again = 0; ; again += 1) {
-    const since = mount.changes.now;
-    const bytes = await handle.file.read(args.offset, args.size, request.signal);
-    // The recall of these bytes may be acknowledged: old ones must not get into the kernel's pages.
-    const isOld = mount.changes.changedSince(request.nodeid, since);
-    if (!isOld || again === MOUNT_READ_AGAIN_MAX) return bytes;
-  }
+  return handle.file.read(args.offset, args.size, request.signal);
 }
 
 export async function write(

@@ -8,7 +8,7 @@
  * master's former life were told is not known: until they are back, or their leases are over,
  * whoever asks for or changes an inode of that life waits for them.
  */
-import { deferred } from '../../common/async.js';
+import { deferred, type Deferred } from '../../common/async.js';
 import type { Clock } from '../../common/clock.js';
 import type { InodeId } from '../../common/ids.js';
 import { WRITE_BACK_PAUSE_MS } from '../../common/limits.js';
@@ -96,7 +96,7 @@ export class Coherence {
     session: Session | undefined,
     waits: Promise<void>[],
   ): void {
-    const together = deferred<void>();
+    let together: Deferred<void> | undefined;
     const issued: Promise<void>[] = [];
     for (const change of changes) {
       const { inode, attributes, data, name } = change;
@@ -112,11 +112,13 @@ export class Coherence {
         const names = name && this.#promises.told(other, inode, NAMES) !== 0 ? [name] : [];
         this.#promises.withdraw(other, inode, whole);
         const body = { attributes, data, names };
+        together ??= deferred<void>();
         issued.push(this.#recalls.issue(other, inode, body, undefined, together.promise));
       }
     }
-    if (issued.length === 0) return;
-    void Promise.all(issued).then(() => together.resolve());
+    if (!together) return;
+    const all = together;
+    void Promise.all(issued).then(() => all.resolve());
     waits.push(...issued);
   }
 

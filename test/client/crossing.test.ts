@@ -1,6 +1,9 @@
 /** Clients that write, cut and extend one file across each other. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { openClient } from '../../client/client.js';
 import type { CairnFs } from '../../client/index.js';
+import type { ClientOpenFile } from '../../client/open-file.js';
+import { ROOT_INODE } from '../../common/ids.js';
 import { KIB, MIB } from '../../common/limits.js';
 import { startCluster, type TestCluster } from '../../testing/index.js';
 
@@ -63,6 +66,27 @@ describe('a file cut by another client', () => {
     await first.close();
     await second.close();
   });
+});
+
+test('a read that a recall overtakes is not answered with what was there before', async () => {
+  const reader = await openClient({ master: cluster.address, kind: 'mount' });
+  const writer = await one.open('/overtaken', 'w+');
+  await writer.write(Buffer.alloc(MIB, 0x61));
+  await writer.sync();
+  const { inode } = await reader.inodes.lookup(ROOT_INODE, Buffer.from('overtaken'));
+  const open = await reader.inodes.open(inode, { read: true, write: false });
+  const { chunks } = (open as ClientOpenFile).file.environment;
+  const fetch = chunks.read.bind(chunks);
+  // The bytes are on their way when somebody else writes; his write returns, so the recall is done.
+  vi.spyOn(chunks, 'read').mockImplementationOnce(async (...args) => {
+    const old = await fetch(...args);
+    await writer.write(Buffer.alloc(MIB, 0x62), 0, MIB, 0);
+    return old;
+  });
+  expect((await open.read(0, MIB)).equals(Buffer.alloc(MIB, 0x62))).toBe(true);
+  await open.close();
+  await writer.close();
+  await reader.close();
 });
 
 describe('a small write and a large one of two clients at once', () => {
