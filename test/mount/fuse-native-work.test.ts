@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { appendRecords, recordsOf } from '../support/append-records.js';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { shell } from '../support/run.js';
 import { inOwnFolder, SAME_AS_HOST } from './same-as-host.js';
@@ -128,17 +129,11 @@ describe('real work on mounts by the fuse-native driver', () => {
   });
 
   test('O_APPEND on two mounts at once: every record is there, whole and once', async () => {
-    const append = (mount: string, name: string) =>
-      shell(`python3 -c 'import os
-f = os.open("${mount}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for i in range(100): os.write(f, b"${name} %d %s\\n" % (i, b"x" * (i * 37 % 200)))
-os.close(f)'`);
     await cluster.mount('c');
-    await Promise.all([append(a, 'a'), append(join(cluster.directory, 'mount-c'), 'c')]);
+    const files = [`${a}/log`, join(cluster.directory, 'mount-c', 'log')];
+    await Promise.all(files.map((file, at) => appendRecords(file, `writer-${at}`, 100)));
     const lines = (await shell(`cat ${a}/log`)).trimEnd().split('\n');
-    const records = ['a', 'c'].flatMap((name) =>
-      Array.from({ length: 100 }, (_, i) => `${name} ${i} ${'x'.repeat((i * 37) % 200)}`),
-    );
+    const records = [0, 1].flatMap((at) => recordsOf(`writer-${at}`, 100));
     expect(lines.sort()).toEqual(records.sort());
   });
 });

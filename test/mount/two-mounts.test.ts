@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CairnFs } from '../../client/index.js';
+import { appendRecords, recordsOf } from '../support/append-records.js';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { shell } from '../support/run.js';
 
@@ -111,18 +112,11 @@ for name, flags in (("plain", 0), ("append", os.O_APPEND), ("direct", os.O_DIREC
   });
 
   test('O_APPEND on both mounts at once: every record is there, whole and once', async () => {
-    const append = (mount: string, name: string) =>
-      shell(`python3 -c 'import os
-f = os.open("${mount}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for i in range(150): os.write(f, b"${name} %d %s\\n" % (i, b"x" * (i * 37 % 200)))
-os.close(f)'`);
-    await Promise.all([append(a, 'a'), append(b, 'b')]);
-    const records = (name: string) =>
-      Array.from({ length: 150 }, (_, i) => `${name} ${i} ${'x'.repeat((i * 37) % 200)}`);
+    await Promise.all([appendRecords(`${a}/log`, 'a', 150), appendRecords(`${b}/log`, 'b', 150)]);
     for (const content of [await cairn.readFile('/log', 'utf8'), await shell(`cat ${a}/log`)]) {
       const lines = content.trimEnd().split('\n');
-      expect(lines.filter((line) => line.startsWith('a'))).toEqual(records('a'));
-      expect(lines.filter((line) => line.startsWith('b'))).toEqual(records('b'));
+      expect(lines.filter((line) => line.startsWith('a'))).toEqual(recordsOf('a', 150));
+      expect(lines.filter((line) => line.startsWith('b'))).toEqual(recordsOf('b', 150));
       expect(lines).toHaveLength(300);
     }
   });
