@@ -229,8 +229,9 @@ export const SYMLINKS_FOLLOWED_MAX = 40;
 export const MOUNT_REQUEST_BYTES_MAX = MIB;
 /** Reads parked on /dev/fuse; each occupies a thread of the worker's pool. */
 export const MOUNT_READERS = 2;
-/** Notifications being written to the kernel at once; each may block a thread of the pool. */
-export const MOUNT_NOTIFICATIONS_MAX = 8;
+/** Notifications of names, of pages being told to the kernel; each may block a pool's thread. */
+export const MOUNT_NAMES_TOLD_MAX = 6;
+export const MOUNT_PAGES_TOLD_MAX = 4;
 /** UV_THREADPOOL_SIZE of a mount's worker. */
 export const MOUNT_THREADS = 16;
 /** Asynchronous requests (read-ahead, release) that the kernel keeps with the worker at once. */
@@ -274,5 +275,5 @@ assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
 assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);
 assert(UNCOMMITTED_BYTES_MAX <= DIRTY_BYTES_PER_FILE_MAX);
 assert(ORDER_TIMEOUT_MS < SESSION_LEASE_MS_MIN && ORDER_TIMEOUT_MS < NODE_AWAY_MS);
-assert(MOUNT_READERS + MOUNT_NOTIFICATIONS_MAX + 4 <= MOUNT_THREADS);
+assert(MOUNT_READERS + MOUNT_NAMES_TOLD_MAX + MOUNT_PAGES_TOLD_MAX + 4 <= MOUNT_THREADS);
 assert(MOUNT_NOTIFICATION_WAIT_MS * 4 < SESSION_LEASE_MS_MIN);

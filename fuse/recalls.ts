@@ -6,14 +6,15 @@
  * takes no lock in the kernel.
  * Notifications are written off the event loop; they may block their thread.
  */
-import pLimit from 'p-limit';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { settlesWithin } from '../common/async.js';
 import type { InodeId } from '../common/ids.js';
 import type { Logger } from '../common/log.js';
 import {
   MOUNT_NAME_WAIT_MS,
+  MOUNT_NAMES_TOLD_MAX,
   MOUNT_NOTIFICATION_WAIT_MS,
-  MOUNT_NOTIFICATIONS_MAX,
+  MOUNT_PAGES_TOLD_MAX,
   MOUNT_PAGES_WAIT_MS,
 } from '../common/limits.js';
 import type { Invalidation } from '../client/types.js';
@@ -35,10 +36,20 @@ export interface RecallParts {
   log: Logger;
 }
 
+type Lane = 'names' | 'pages';
+
+/**
+ * Invariant: what the kernel takes without a lock (attributes, all names at once) never waits for
+ * what it may not take before one of our requests is answered. So names and pages have a bounded
+ * number of threads each, and the rest of the pool is free of them.
+ */
 export class Recalls {
   readonly #parts: RecallParts;
   #droppingNames: Promise<void> | undefined;
-  readonly #limit = pLimit(MOUNT_NOTIFICATIONS_MAX);
+  readonly #lanes: Record<Lane, LimitFunction> = {
+    names: pLimit(MOUNT_NAMES_TOLD_MAX),
+    pages: pLimit(MOUNT_PAGES_TOLD_MAX),
+  };
 
   constructor(parts: RecallParts) {
     this.#parts = parts;
@@ -53,7 +64,7 @@ export class Recalls {
     if (data) nodes.forgetPages(inode);
     const all: Promise<void>[] = [];
     if (data) all.push(this.#tellPages(inode));
-    else if (invalidation.attributes) all.push(this.#send([invalidateInode(inode)]));
+    else if (invalidation.attributes) all.push(this.#tellAttributes(inode));
     // Data of a directory are its names; without any in the recall, all of them.
     if (data && names.length === 0 && nodes.mayHaveNames(inode)) all.push(this.#dropAllNames());
     if (names.length > 0) {
@@ -69,7 +80,16 @@ export class Recalls {
    * to be waited for only by whom no locked page waits for.
    */
   async invalidate(inode: InodeId, from?: number): Promise<void> {
-    await settlesWithin(this.#send([invalidateInode(inode, from)]), MOUNT_NOTIFICATION_WAIT_MS);
+    if (from === undefined) return this.#tellAttributes(inode);
+    const sent = this.#send('pages', [invalidateInode(inode, from)], () => true);
+    await settlesWithin(sent, MOUNT_NOTIFICATION_WAIT_MS);
+  }
+
+  /** The kernel takes no lock for it, but may have to wait for an inode that it is forgetting. */
+  async #tellAttributes(inode: InodeId): Promise<void> {
+    await nextTurn();
+    const told = this.#parts.notify(invalidateInode(inode));
+    await settlesWithin(told, MOUNT_NOTIFICATION_WAIT_MS);
   }
 
   /** One for all that come in the same turn. The kernel takes no lock for it. */
@@ -101,30 +121,32 @@ export class Recalls {
    * waited for a moment also where one of our own reads or writes has some locked: most are
    * answered at once, and until then the pages behind them are old.
    */
-  async #tell(kind: 'names' | 'pages', inode: InodeId, messages: Buffer[]): Promise<boolean> {
+  async #tell(lane: Lane, inode: InodeId, messages: Buffer[]): Promise<boolean> {
     const { locks, log } = this.#parts;
-    const sent = this.#send(messages);
-    if (kind === 'names' && locks.blocks(kind, inode)) return false;
+    const hasOtherWay = lane === 'names' && this.#parts.dropAll();
+    if (hasOtherWay && locks.blocks(lane, inode)) return false;
     return new Promise<boolean>((resolve) => {
-      const hasOtherWay = kind === 'names' && this.#parts.dropAll();
+      let isWanted = true;
       const late = () => {
-        if (!hasOtherWay) log.warn({ inode, kind }, 'the kernel is slow to take a notification');
+        if (!hasOtherWay) log.warn({ inode, lane }, 'the kernel is slow to take a notification');
         done(false);
       };
       let timer = setTimeout(late, hasOtherWay ? MOUNT_NAME_WAIT_MS : MOUNT_NOTIFICATION_WAIT_MS);
       const blocked = () => {
-        if (kind === 'names') return done(false);
+        if (lane === 'names') return done(false);
         clearTimeout(timer);
         timer = setTimeout(() => done(false), MOUNT_PAGES_WAIT_MS);
       };
-      const stopWaiting = locks.whenBlocked(kind, inode, once(blocked));
+      const stopWaiting = locks.whenBlocked(lane, inode, once(blocked));
       const done = (isTaken: boolean) => {
         clearTimeout(timer);
         stopWaiting();
+        // What waits for its turn in the lane is told all the same, unless in the other way.
+        if (hasOtherWay) isWanted = false;
         resolve(isTaken);
       };
-      if (locks.blocks(kind, inode)) blocked();
-      void sent.then(() => done(true));
+      if (locks.blocks(lane, inode)) blocked();
+      void this.#send(lane, messages, () => isWanted).then(() => done(true));
     });
   }
 
@@ -132,10 +154,12 @@ export class Recalls {
    * Answers that were true before the recall may be about to be written to the kernel by code
    * that is only waiting for its turn: the notification comes after them.
    */
-  async #send(messages: Buffer[]): Promise<void> {
+  async #send(lane: Lane, messages: Buffer[], isWanted: () => boolean): Promise<void> {
     await nextTurn();
-    const parts = this.#parts;
-    await Promise.all(messages.map((message) => this.#limit(() => parts.notify(message))));
+    const tell = async (message: Buffer) => {
+      if (isWanted()) await this.#parts.notify(message);
+    };
+    await Promise.all(messages.map((message) => this.#lanes[lane](tell, message)));
   }
 }
 

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { deferred, type Deferred } from '../../common/async.js';
 import { inodeId } from '../../common/ids.js';
+import { MOUNT_THREADS } from '../../common/limits.js';
 import { silentLogger } from '../../common/log.js';
 import type { Invalidation } from '../../client/types.js';
 import { NOTIFY_INVAL_ENTRY_OUT, NOTIFY_INVAL_INODE_OUT, OUT_HEADER } from '../../fuse/abi.js';
@@ -126,7 +127,34 @@ describe('acknowledgement of a recall', () => {
     locks.enter('directory', directory);
     await recall({ inode: directory, names }).promise;
     await turns();
-    expect(codes()).toEqual([INVAL_ENTRY, INC_EPOCH]);
+    expect(codes()).toEqual([INC_EPOCH]);
+  });
+
+  test('of attributes does not wait behind names and pages that the kernel cannot take', async () => {
+    const stuck = Array.from({ length: 2 * MOUNT_THREADS }, (_, n) => {
+      const name = recall({ inode: directory, names: [Buffer.from(`name ${n}`)] });
+      return [name.promise, recall({ inode: inodeId(100 + n), data: true }).promise];
+    });
+    await turns();
+    expect(sent.length).toBeLessThan(MOUNT_THREADS);
+    const { promise } = recall({ attributes: true });
+    await turns();
+    const last = sent.at(-1);
+    expect(NOTIFY_INVAL_INODE_OUT.decode(last?.body ?? Buffer.alloc(0)).ino).toBe(file);
+    last?.taken.resolve();
+    await promise;
+    await Promise.all(stuck.flat());
+  });
+
+  test('of names that were never told one by one leaves them untold', async () => {
+    const stuck = Array.from({ length: 2 * MOUNT_THREADS }, (_, n) => {
+      return recall({ inode: directory, names: [Buffer.from(`name ${n}`)] }).promise;
+    });
+    await Promise.all(stuck);
+    const told = sent.filter(({ code }) => code === INVAL_ENTRY);
+    for (const each of told) each.taken.resolve();
+    await turns();
+    expect(sent.filter(({ code }) => code === INVAL_ENTRY)).toEqual(told);
   });
 
   test('of a name that the kernel cannot take now makes all names stale instead', async () => {
