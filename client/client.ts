@@ -167,11 +167,11 @@ function forgetTold(
   }
 }
 
-/** A dead worker's turns to append are over: what it had taken in is written. */
+/** A dead worker's turns to write are over: what it had taken in is written. */
 function endTurns(session: Session, log: Logger): void {
-  const value = { inode: 0, chunks: [], append: true };
+  const value = { inode: 0, chunks: [], endTurn: true };
   session.call({ $case: 'returnChunks', value }).catch((error: unknown) => {
-    log.warn({ reason: toFsError(error).message }, 'turns to append were not ended');
+    log.warn({ reason: toFsError(error).message }, 'turns to write were not ended');
   });
 }
 

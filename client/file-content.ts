@@ -27,8 +27,8 @@ export class FileContent {
   /** The bytes, where stored inline and current. May be shorter than the file. */
   inline: Buffer | undefined;
   readonly layout: Layout;
-  /** It is this client's turn to append to the file. */
-  appending = false;
+  /** It is this client's turn to write to the file. */
+  isTurn = false;
   #isCurrent = false;
   #epoch = 0;
   #refreshing: Promise<void> | undefined;
@@ -67,18 +67,18 @@ export class FileContent {
   }
 
   /**
-   * What the file is at this client's turn to append to it, which begins with the answer. To be
+   * What the file is at this client's turn to write to it, which begins with the answer. To be
    * followed by `endTurn`, also where this rejects.
    */
   async takeTurn(): Promise<void> {
     await this.#refresh(true);
-    this.appending = true;
+    this.isTurn = true;
   }
 
-  /** All that was appended is committed: others may append. */
+  /** All that was written is committed: others may write. */
   async endTurn(): Promise<void> {
-    this.appending = false;
-    const value = { inode: this.inode, chunks: [], append: true };
+    this.isTurn = false;
+    const value = { inode: this.inode, chunks: [], endTurn: true };
     await this.session.call({ $case: 'returnChunks', value });
   }
 
@@ -166,9 +166,9 @@ export class FileContent {
     }
   }
 
-  async #refresh(forAppend = false): Promise<void> {
+  async #refresh(takeTurn = false): Promise<void> {
     const epoch = this.#epoch;
-    const layout = await this.#ask(0, 64, forAppend);
+    const layout = await this.#ask(0, 64, takeTurn);
     const hasChunks = layout.chunks.length > 0 || this.attributes.allocated > 0;
     this.layout.drop();
     this.#store(layout.inline, hasChunks);
@@ -176,11 +176,11 @@ export class FileContent {
     this.#isCurrent = epoch === this.#epoch;
   }
 
-  async #ask(firstIndex: number, count: number, forAppend = false) {
+  async #ask(firstIndex: number, count: number, takeTurn = false) {
     const moment = this.metadata.moment();
     const verb: Verb = {
       $case: 'readLayout',
-      value: { inode: this.inode, firstIndex, count, forAppend },
+      value: { inode: this.inode, firstIndex, count, takeTurn },
     };
     const value = await this.session.call(verb).catch((error: unknown) => {
       if (toFsError(error).code !== 'ENOENT') throw error;

@@ -85,8 +85,8 @@ export class OpenFiles {
   held(): Held {
     const handles: OpenHandle[] = [];
     for (const { handle, inode, flags, file } of this.#opens.values()) {
-      const { appending } = file.content;
-      handles.push({ handle, inode, read: flags.read, write: flags.write, appending });
+      const writing = file.content.isTurn;
+      handles.push({ handle, inode, read: flags.read, write: flags.write, writing });
     }
     const chunks = [...this.#files.values()].flatMap((file) => file.behind.leases.held());
     return { handles, chunks, locks: this.#locks.held() };

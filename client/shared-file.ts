@@ -28,6 +28,7 @@ import type { Attributes, Whence } from './types.js';
 import { WriteBehind } from './write-behind.js';
 import { WriteGate } from './write-gate.js';
 import type { WriteJournal } from './write-journal.js';
+import { WritesInTurns } from './writes-in-turns.js';
 
 /** Larger writes are taken in parts, so that none waits for more room than there ever is. */
 const WRITE_PART_BYTES = 4 * FRAME_PAYLOAD_BYTES_MAX;
@@ -56,10 +57,9 @@ export class SharedFile {
   readonly gate = new WriteGate();
   readonly #reader: FileReader;
   readonly #appends = new SerialQueue();
-  /** An append that is held back is being taken in: its offset is chosen already. */
-  #appending: Promise<unknown> = Promise.resolve();
-  /** This client's last turn to append is over. Never rejects. */
-  #turnOver: Promise<void> = Promise.resolve();
+  /** Writes that may be held back and are being taken in. */
+  readonly #taking = new Set<Promise<number>>();
+  readonly #inTurns: WritesInTurns;
 
   constructor(
     readonly environment: FileEnvironment,
@@ -81,6 +81,8 @@ export class SharedFile {
       metadata,
       isAlone: () => this.writeBack,
     });
+    const { content, behind } = this;
+    this.#inTurns = new WritesInTurns({ inode, content, behind, log: io.log });
     this.#reader = new FileReader({
       inode,
       chunkBytes,
@@ -195,42 +197,24 @@ export class SharedFile {
     const at =
       offset === null
         ? await this.#appends.run(() => this.#append(data, signal))
-        : await this.#take(offset, data, signal);
+        : await this.#takeIn(() => offset, data, signal);
     // Taken already: who is told EINTR now writes it again, and an append would be there twice.
     if (sync) await this.fsync(offset === null ? undefined : signal);
-    else if (!this.writeBack) {
-      await this.flush(signal).catch((failure: unknown) => {
-        if (toFsError(failure).code !== 'EINTR') throw failure;
-      });
-    }
     return at;
   }
 
   async #append(data: Buffer, signal?: InterruptSignal): Promise<number> {
-    await interruptible(this.#turnOver, signal);
     if (this.writeBack && !this.content.isCurrent) await this.content.refresh();
-    if (this.writeBack) {
-      const taken = this.#take(this.size, data, signal);
-      this.#appending = Promise.allSettled([taken]);
-      return taken;
-    }
-    // Others append too: at its turn this client knows the end, and nobody else moves it.
-    const turn = this.content.takeTurn();
-    const taken = interruptible(turn, signal).then(() => this.#take(this.size, data, signal));
-    this.#turnOver = this.#endTurn([turn, taken]);
-    return taken;
+    return this.#takeIn(() => this.size, data, signal);
   }
 
-  /** Never rejects: what fails to be flushed is told to the user by the flush of the write. */
-  async #endTurn(appending: readonly Promise<unknown>[]): Promise<void> {
-    await Promise.allSettled(appending);
-    await this.flushInBackground();
-    try {
-      await this.content.endTurn();
-    } catch (error) {
-      const reason = toFsError(error).message;
-      this.environment.io.log.warn({ inode: this.inode, reason }, 'a turn to append did not end');
-    }
+  /** In this client's turn, where others have the file open; where they do not, it is held back. */
+  #takeIn(offset: () => number, data: Buffer, signal?: InterruptSignal): Promise<number> {
+    const take = () => this.#take(offset(), data, signal);
+    if (!this.writeBack) return this.#inTurns.write(take, signal);
+    const taken = take().finally(() => this.#taking.delete(taken));
+    this.#taking.add(taken);
+    return taken;
   }
 
   async #take(offset: number, data: Buffer, signal?: InterruptSignal): Promise<number> {
@@ -363,7 +347,7 @@ export class SharedFile {
   async recall(recall: Recall): Promise<void> {
     if (recall.changesWriteBack) this.writeBack = recall.writeBack;
     if (recall.flush) {
-      await this.#appending;
+      await Promise.allSettled(this.#taking);
       await this.flushInBackground();
     }
     if (!recall.data && !recall.attributes) return;

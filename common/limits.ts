@@ -54,6 +54,8 @@ export const HELLO_TIMEOUT_MS = 10_000;
 export const RECALL_TIMEOUT_MS = 60_000;
 /** Made to write back, a session may not hold written data of that file back again for this long. */
 export const WRITE_BACK_PAUSE_MS = 200;
+/** Writes of a session that share one turn to write to a file which others have open. */
+export const WRITES_PER_TURN_MAX = 64;
 /** How often an operation waits for others to write back before it fails with EAGAIN. */
 export const SETTLE_ATTEMPTS_MAX = 64;
 /** Keyed operations of a session between two prunings of their stored answers. */

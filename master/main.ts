@@ -26,7 +26,6 @@ import { nameOf, reportLocks } from './rpc/lock-report.js';
 import { LockVerbs } from './rpc/lock-verbs.js';
 import { namespaceService } from './rpc/namespace.js';
 import { Coherence } from './sessions/coherence.js';
-import { AppendTurns } from './sessions/append-turns.js';
 import { LockDelegations } from './sessions/lock-delegations.js';
 import { Locks } from './sessions/locks.js';
 import { Opens } from './sessions/opens.js';
@@ -35,6 +34,7 @@ import { CachePromises } from './sessions/promises.js';
 import { Recalls } from './sessions/recalls.js';
 import type { Session } from './sessions/session.js';
 import { SessionTable } from './sessions/session-table.js';
+import { WriteTurns } from './sessions/write-turns.js';
 import { openDatabase } from './store/database.js';
 import { loadCluster, type ClusterFacts } from './store/format.js';
 import { GroupCommit } from './store/group-commit.js';
@@ -112,7 +112,7 @@ export async function startMaster(options: MasterOptions): Promise<RunningMaster
 interface Parts {
   readonly recalls: Recalls;
   readonly opens: Opens;
-  readonly appends: AppendTurns;
+  readonly turns: WriteTurns;
   readonly locks: Locks;
   readonly delegations: LockDelegations;
   readonly promises: CachePromises;
@@ -128,7 +128,7 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   const { clock, log, nodeDeadMs, leaseMs } = options;
   const recalls = new Recalls(clock);
   const opens = new Opens();
-  const appends = new AppendTurns();
+  const turns = new WriteTurns();
   const promises = new CachePromises(recalls);
   const sessions = new SessionTable({ commit, recalls, clock, log, leaseMs });
   const coherence = new Coherence({ recalls, promises, opens, clock, former: sessions });
@@ -147,7 +147,7 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
   });
   const isOpen = opens.isOpen.bind(opens);
   const orphans = new OrphanReclaimer({ commit, log, isOpen });
-  const held = { recalls, opens, appends, locks, delegations };
+  const held = { recalls, opens, turns, locks, delegations };
   const parts = { ...held, promises, coherence, sessions, orphans, cluster };
   sessions.onEnd((session) => endSession(session, parts));
   sessions.onGraceOver(() => orphans.wake());
@@ -156,7 +156,7 @@ function compose(options: FullOptions, commit: GroupCommit, facts: ClusterFacts)
 
 /** What a session held ends with it. */
 function endSession(session: Session, parts: Parts): void {
-  const { promises, opens, appends, locks, delegations, coherence, cluster } = parts;
+  const { promises, opens, turns, locks, delegations, coherence, cluster } = parts;
   const { orphans, sessions } = parts;
   const fenced = deferred<void>();
   promises.forget(session);
@@ -167,7 +167,7 @@ function endSession(session: Session, parts: Parts): void {
   // Not before its chunks are fenced off: what it had on the way must not land in the next turn,
   // or under the next lock.
   void cluster.sessionEnded(session.id).then(() => {
-    appends.giveAll(session.id);
+    turns.giveAll(session.id);
     locks.sessionEnded(session);
     fenced.resolve();
   });
@@ -182,7 +182,7 @@ function addServices(
   parts: Parts,
 ): void {
   const { clock, log, inlineMaxBytes } = options;
-  const { cluster, sessions, opens, appends, locks, delegations, recalls } = parts;
+  const { cluster, sessions, opens, turns, locks, delegations, recalls } = parts;
   const { promises, coherence, orphans } = parts;
   const { nodes, damage, reports, verbs: chunkVerbs } = cluster;
   const { replication } = facts;
@@ -199,7 +199,7 @@ function addServices(
     commit,
     promises,
     coherence,
-    appends,
+    turns,
     chunkVerbs,
     sharing: cluster.sharing,
     delegations,
@@ -215,7 +215,7 @@ function addServices(
     commit,
     sessions,
     opens,
-    appends,
+    turns,
     locks,
     recalls,
     dispatcher,

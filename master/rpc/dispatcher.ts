@@ -14,11 +14,11 @@ import { Result, type Operation } from '../../proto/control/generated/namespace.
 import type { ChunkSharing, SharingPermit } from '../cluster/chunk-sharing.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { Changes, type Scope } from '../namespace/scope.js';
-import type { AppendTurns } from '../sessions/append-turns.js';
 import type { Coherence } from '../sessions/coherence.js';
 import type { LockDelegations } from '../sessions/lock-delegations.js';
 import type { CachePromises } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
+import type { EndPass, WriteTurns } from '../sessions/write-turns.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { Reader, Transactor } from '../store/transactor.js';
 import type { LockVerbs } from './lock-verbs.js';
@@ -36,7 +36,7 @@ export interface DispatcherDependencies {
   readonly commit: GroupCommit;
   readonly promises: CachePromises;
   readonly coherence: Coherence;
-  readonly appends: AppendTurns;
+  readonly turns: WriteTurns;
   readonly chunkVerbs: ChunkVerbs;
   readonly sharing: ChunkSharing;
   readonly delegations: LockDelegations;
@@ -99,30 +99,54 @@ export class Dispatcher {
   async #run(session: Session, operation: Operation, verb: Verb): Promise<Answer | undefined> {
     const work = workOf(verb);
     if (!work) return this.#runOutside(session, verb);
-    const { commit, coherence } = this.#dependencies;
-    if (verb.$case === 'readLayout' && verb.value.forAppend) {
-      await this.#turnToAppend(session, verb.value.inode as InodeId);
+    if (verb.$case === 'readLayout' && verb.value.takeTurn) {
+      await this.#takeTurn(session, verb.value.inode as InodeId);
     }
-    for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
-      const attempt = this.#newAttempt(session);
-      const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);
-      let answer: Answer | Unsettled | undefined;
-      const permit = verb.$case === 'copyChunks' ? await this.#permit(session, verb) : undefined;
-      attempt.sharing = permit;
-      try {
-        answer = await (work.writes
-          ? commit.submit(run, work)
-          : commit.submitRead(run as (reader: Reader) => Answer | Unsettled | undefined));
-      } catch (error) {
-        await this.#waitForOwed(attempt);
-        throw error;
-      } finally {
-        permit?.end();
+    const passes: EndPass[] = [];
+    try {
+      for (let tries = 0; tries < SETTLE_ATTEMPTS_MAX; tries++) {
+        const attempt = this.#newAttempt(session);
+        const answer = await this.#submit(attempt, operation, verb, work);
+        if (!(answer instanceof Unsettled)) {
+          endAll(passes);
+          return await this.#finish(attempt, verb, answer);
+        }
+        await Promise.all(answer.inodes.map((inode) => this.#settle(inode, session, passes)));
       }
-      if (!(answer instanceof Unsettled)) return this.#finish(attempt, verb, answer);
-      await Promise.all(answer.inodes.map((inode) => coherence.settle(inode, session)));
+    } finally {
+      endAll(passes);
     }
     throw new FsError('EAGAIN', { message: 'another client keeps writing to the file' });
+  }
+
+  async #submit(
+    attempt: Attempt,
+    operation: Operation,
+    verb: Verb,
+    work: Work,
+  ): Promise<Answer | Unsettled | undefined> {
+    const { commit } = this.#dependencies;
+    const run = (tx: Transactor) => this.#attempt(attempt, tx, operation, verb, work);
+    const { session } = attempt;
+    const permit = verb.$case === 'copyChunks' ? await this.#permit(session, verb) : undefined;
+    attempt.sharing = permit;
+    try {
+      return await (work.writes
+        ? commit.submit(run, work)
+        : commit.submitRead(run as (reader: Reader) => Answer | Unsettled | undefined));
+    } catch (error) {
+      await this.#waitForOwed(attempt);
+      throw error;
+    } finally {
+      permit?.end();
+    }
+  }
+
+  /** What others hold back of `inode` is committed, and their turns to write to it are over. */
+  async #settle(inode: InodeId, session: Session, passes: EndPass[]): Promise<void> {
+    const { coherence, turns } = this.#dependencies;
+    await coherence.settle(inode, session);
+    if (turns.isAnothers(inode, session.id)) passes.push(await turns.pass(inode));
   }
 
   /** What others hold back is written first: to chunks that nobody can write to afterwards. */
@@ -138,18 +162,24 @@ export class Dispatcher {
     return sharing.begin(value.source as InodeId, first, count);
   }
 
-  /** After a restart the session whose turn it was comes back first. */
-  async #turnToAppend(session: Session, inode: InodeId): Promise<void> {
-    const { coherence, appends } = this.#dependencies;
+  /**
+   * After a restart the session whose turn it was comes back first. Nobody else caches what the
+   * session is about to change: whoever asks meanwhile waits for the end of the turn.
+   */
+  async #takeTurn(session: Session, inode: InodeId): Promise<void> {
+    const { coherence, turns } = this.#dependencies;
     await coherence.settle(inode, session);
-    await appends.take(inode, session.id);
-    if (session.ended) appends.giveAll(session.id);
+    await turns.take(inode, session.id);
+    if (session.ended) return turns.giveAll(session.id);
+    const waits: Promise<void>[] = [];
+    coherence.recallChanges([{ inode, attributes: true, data: true }], session, waits);
+    await Promise.all(waits);
   }
 
   #endTurn(session: Session, inode: InodeId): void {
-    const { appends } = this.#dependencies;
-    if (inode === 0) appends.giveAll(session.id);
-    else appends.give(inode, session.id);
+    const { turns } = this.#dependencies;
+    if (inode === 0) turns.giveAll(session.id);
+    else turns.give(inode, session.id);
   }
 
   /** Verbs that wait for others: they submit their transactions, if any, themselves. */
@@ -162,7 +192,7 @@ export class Dispatcher {
       case 'shortenChain':
         return { $case: 'chunkLease', value: await chunkVerbs.shortenChain(id, verb.value) };
       case 'returnChunks':
-        if (verb.value.append) this.#endTurn(session, verb.value.inode as InodeId);
+        if (verb.value.endTurn) this.#endTurn(session, verb.value.inode as InodeId);
         if (verb.value.chunks.length > 0) await chunkVerbs.returnChunks(id, verb.value);
         return undefined;
       case 'reportReplica':
@@ -174,10 +204,12 @@ export class Dispatcher {
   }
 
   #newAttempt(session: Session): Attempt {
-    const { promises, coherence, services, inlineMaxBytes, clock } = this.#dependencies;
+    const { promises, coherence, turns, services, inlineMaxBytes, clock } = this.#dependencies;
     const touched: Touched[] = [];
     const expectSettled = (inodes: readonly InodeId[]) => {
-      const heldBack = inodes.filter((inode) => coherence.isHeldBack(inode, session));
+      const heldBack = inodes.filter((inode) => {
+        return coherence.isHeldBack(inode, session) || turns.isAnothers(inode, session.id);
+      });
       if (heldBack.length > 0) throw new Unsettled(heldBack);
     };
     const scope: Omit<Scope, 'tx'> = {
@@ -276,6 +308,10 @@ export class Dispatcher {
     this.#collectOwed(attempt, waits);
     if (waits.length > 0) await Promise.all(waits);
   }
+}
+
+function endAll(passes: EndPass[]): void {
+  for (const end of passes.splice(0)) end();
 }
 
 /** Of an answer, what it takes to give it again: not what may have changed by then. */

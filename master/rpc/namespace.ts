@@ -30,12 +30,12 @@ import { toStatus } from '../../proto/control/status.js';
 import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { isRegular } from '../namespace/mode.js';
 import { heldLockFrom } from '../../proto/control/locks.js';
-import type { AppendTurns } from '../sessions/append-turns.js';
 import type { Locks } from '../sessions/locks.js';
 import type { Opens } from '../sessions/opens.js';
 import type { Recalls } from '../sessions/recalls.js';
 import type { Outlet, Session } from '../sessions/session.js';
 import type { Entered, SessionTable } from '../sessions/session-table.js';
+import type { WriteTurns } from '../sessions/write-turns.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { Dispatcher } from './dispatcher.js';
 import { Outbox } from './outbox.js';
@@ -47,7 +47,7 @@ export interface NamespaceServiceDependencies {
   readonly commit: GroupCommit;
   readonly sessions: SessionTable;
   readonly opens: Opens;
-  readonly appends: AppendTurns;
+  readonly turns: WriteTurns;
   readonly locks: Pick<Locks, 'declare'>;
   readonly recalls: Recalls;
   readonly dispatcher: Dispatcher;
@@ -172,15 +172,15 @@ class Connection implements Outlet {
 
   /** A restarted master learns from the client what it holds open. */
   #reopen(session: Session, { handles }: Hello): void {
-    const { commit, opens, appends } = this.#dependencies;
-    for (const { handle, inode, read, write, appending } of handles.slice(
+    const { commit, opens, turns } = this.#dependencies;
+    for (const { handle, inode, read, write, writing } of handles.slice(
       0,
       HANDLES_PER_SESSION_MAX,
     )) {
       const found = commit.read((reader) => reader.inodes.find(inodeId(inode)));
       if (!found || !isRegular(found.mode)) continue;
       opens.open(session, handleId(handle), { inode: found.inode, read, write });
-      if (appending) appends.reclaim(found.inode, session.id);
+      if (writing) turns.reclaim(found.inode, session.id);
       // What it was told before is not known: it may hold data back until told otherwise.
       const holder = opens.holder(found.inode, session);
       if (holder && holder.writers > 0) holder.writeBack = true;
