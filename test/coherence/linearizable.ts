@@ -10,6 +10,8 @@ export interface Call<S> {
   end: number;
   /** For people. */
   text: string;
+  /** It never changes the state: not one that happened to find what it was about to make. */
+  looks: boolean;
   /** The state after it; undefined where what the caller saw cannot come of `state`. */
   apply(state: S): S | undefined;
 }
@@ -33,8 +35,8 @@ interface Choice<S> {
 }
 
 /**
- * States must be values that === compares (text, numbers). An operation that leaves the state as
- * it is and fits now is taken at once: later it can do no better.
+ * States must be values that === compares (text, numbers). An operation that only looks, and fits
+ * now, is taken at once: later it can do no better.
  */
 export function checkLinearizable<S extends string | number>(
   calls: readonly Call<S>[],
@@ -107,7 +109,8 @@ class Search<S extends string | number> {
     // A look that fits is taken for good; only what changes the state is a choice.
     if (from <= this.#first) {
       for (const index of this.#candidates(0)) {
-        if (this.#calls[index]?.apply(this.#state) !== this.#state) continue;
+        const call = this.#calls[index];
+        if (!call?.looks || call.apply(this.#state) === undefined) continue;
         this.#take({ state: this.#state, index, from: Infinity });
         return true;
       }

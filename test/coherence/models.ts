@@ -19,9 +19,14 @@ export interface Recorded {
   to?: string;
 }
 
+const LOOKS = ['read', 'size', 'lookup', 'list'];
+const ERRNO_NAME = /^E[A-Z0-9]+$/;
+
 function callOf<S>(recorded: Recorded, apply: (state: S) => S | undefined, more = ''): Call<S> {
-  const { begin, end } = recorded;
-  return { begin, end, text: `${JSON.stringify(recorded)}${more}`, apply };
+  const { begin, end, op, result } = recorded;
+  const isRefused = typeof result === 'string' && ERRNO_NAME.test(result);
+  const looks = isRefused || LOOKS.includes(op);
+  return { begin, end, text: `${JSON.stringify(recorded)}${more}`, looks, apply };
 }
 
 /** The calls on `file`, over its content as text. */
