@@ -28,7 +28,7 @@ import type { Attributes, Whence } from './types.js';
 import { WriteBehind } from './write-behind.js';
 import { WriteGate } from './write-gate.js';
 import type { WriteJournal } from './write-journal.js';
-import { WritesInTurns } from './writes-in-turns.js';
+import { WriteTurns } from './write-turns.js';
 
 /** Larger writes are taken in parts, so that none waits for more room than there ever is. */
 const WRITE_PART_BYTES = 4 * FRAME_PAYLOAD_BYTES_MAX;
@@ -59,7 +59,7 @@ export class SharedFile {
   readonly #appends = new SerialQueue();
   /** Writes that may be held back and are being taken in. */
   readonly #taking = new Set<Promise<number>>();
-  readonly #inTurns: WritesInTurns;
+  readonly #turns: WriteTurns;
 
   constructor(
     readonly environment: FileEnvironment,
@@ -82,7 +82,7 @@ export class SharedFile {
       isAlone: () => this.writeBack,
     });
     const { content, behind } = this;
-    this.#inTurns = new WritesInTurns({ inode, content, behind, log: io.log });
+    this.#turns = new WriteTurns({ inode, content, behind, log: io.log });
     this.#reader = new FileReader({
       inode,
       chunkBytes,
@@ -127,17 +127,22 @@ export class SharedFile {
   /** Up to `length` bytes; fewer only at the end. */
   async read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     this.check();
-    const reading = this.#read(offset, length);
+    const reading = this.#read(offset, length, signal);
     return signal ? interruptible(reading, signal) : reading;
   }
 
-  /** Again where a recall overtook it, which is acknowledged: a mount's kernel would keep old bytes. */
-  async #read(offset: number, length: number): Promise<Buffer> {
-    for (let again = 0; ; again += 1) {
+  /**
+   * Again where a recall overtook it, which is acknowledged: a mount's kernel would keep old bytes,
+   * and of bytes from several datanodes some may be older than others.
+   */
+  async #read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
+    for (let again = 0; again <= READ_AGAIN_MAX; again += 1) {
       const { epoch } = this.content;
       const bytes = await this.#readOnce(offset, length);
-      if (this.content.epoch === epoch || again === READ_AGAIN_MAX) return bytes;
+      if (this.content.epoch === epoch) return bytes;
     }
+    if (this.writeBack) return this.#readOnce(offset, length);
+    return this.#turns.run(() => this.#readOnce(offset, length), signal);
   }
 
   async #readOnce(offset: number, length: number): Promise<Buffer> {
@@ -211,7 +216,7 @@ export class SharedFile {
   /** In this client's turn, where others have the file open; where they do not, it is held back. */
   #takeIn(offset: () => number, data: Buffer, signal?: InterruptSignal): Promise<number> {
     const take = () => this.#take(offset(), data, signal);
-    if (!this.writeBack) return this.#inTurns.write(take, signal);
+    if (!this.writeBack) return this.#turns.run(take, signal);
     const taken = take().finally(() => this.#taking.delete(taken));
     this.#taking.add(taken);
     return taken;

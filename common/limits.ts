@@ -54,8 +54,8 @@ export const HELLO_TIMEOUT_MS = 10_000;
 export const RECALL_TIMEOUT_MS = 60_000;
 /** Made to write back, a session may not hold written data of that file back again for this long. */
 export const WRITE_BACK_PAUSE_MS = 200;
-/** Writes of a session that share one turn to write to a file which others have open. */
-export const WRITES_PER_TURN_MAX = 64;
+/** Writes and reads of a session that share one turn with a file which others have open. */
+export const TASKS_PER_TURN_MAX = 64;
 /** How often an operation waits for others to write back before it fails with EAGAIN. */
 export const SETTLE_ATTEMPTS_MAX = 64;
 /** Keyed operations of a session between two prunings of their stored answers. */
@@ -240,8 +240,8 @@ export const MOUNT_THREADS = 16;
 export const MOUNT_BACKGROUND_MAX = 256;
 /** Large request buffers kept for reuse. */
 export const MOUNT_BUFFERS_KEPT_MAX = 8;
-/** So often a read is done anew whose file was recalled before it was answered. */
-export const READ_AGAIN_MAX = 4;
+/** So often a read is done anew whose file was recalled before it was answered; then in a turn. */
+export const READ_AGAIN_MAX = 1;
 /** A recall is acknowledged after this even if the kernel has not taken the notification. */
 export const MOUNT_NOTIFICATION_WAIT_MS = 1_000;
 /** A name that the kernel has not taken back after this is made stale with all others. */

@@ -146,7 +146,7 @@ export class Dispatcher {
   async #settle(inode: InodeId, session: Session, passes: EndPass[]): Promise<void> {
     const { coherence, turns } = this.#dependencies;
     await coherence.settle(inode, session);
-    if (turns.isAnothers(inode, session.id)) passes.push(await turns.pass(inode));
+    if (turns.isAnothers(inode, session.id)) passes.push(await turns.pass(inode, session.id));
   }
 
   /** What others hold back is written first: to chunks that nobody can write to afterwards. */

@@ -15,8 +15,9 @@ import type { InodeId, SessionId } from '../../common/ids.js';
 export type EndPass = () => void;
 
 interface Waiter {
-  /** Undefined: it wants a pass. */
-  readonly session: SessionId | undefined;
+  readonly session: SessionId;
+  /** It waits for a pass, not for its turn. */
+  readonly isPass: boolean;
   readonly granted: Deferred<void>;
 }
 
@@ -41,16 +42,19 @@ export class WriteTurns {
   async take(inode: InodeId, session: SessionId): Promise<void> {
     const file = this.#file(inode);
     if (file.session === session) return;
-    let place = file.waiting.find((waiter) => waiter.session === session);
-    if (!place) file.waiting.push((place = { session, granted: deferred<void>() }));
+    let place = file.waiting.find((waiter) => waiter.session === session && !waiter.isPass);
+    if (!place) {
+      place = { session, isPass: false, granted: deferred<void>() };
+      file.waiting.push(place);
+    }
     this.#next(inode, file);
     await place.granted.promise;
   }
 
   /** Resolves when the turns of now are over; the next begins when the pass has been ended. */
-  async pass(inode: InodeId): Promise<EndPass> {
+  async pass(inode: InodeId, session: SessionId): Promise<EndPass> {
     const file = this.#file(inode);
-    const place = { session: undefined, granted: deferred<void>() };
+    const place = { session, isPass: true, granted: deferred<void>() };
     file.waiting.push(place);
     this.#next(inode, file);
     await place.granted.promise;
@@ -70,7 +74,7 @@ export class WriteTurns {
   give(inode: InodeId, session: SessionId): void {
     const file = this.#files.get(inode);
     if (!file) return;
-    const at = file.waiting.findIndex((waiter) => waiter.session === session);
+    const at = file.waiting.findIndex((waiter) => waiter.session === session && !waiter.isPass);
     if (at >= 0) file.waiting.splice(at, 1)[0]?.granted.resolve();
     if (file.session === session) file.session = undefined;
     this.#next(inode, file);
@@ -93,15 +97,29 @@ export class WriteTurns {
   #next(inode: InodeId, file: File): void {
     while (file.session === undefined) {
       const next = file.waiting[0];
-      if (next?.session !== undefined && file.passes > 0) return;
       if (!next) {
         if (file.passes === 0) this.#files.delete(inode);
         return;
       }
-      file.waiting.shift();
-      if (next.session === undefined) file.passes += 1;
-      else file.session = next.session;
-      next.granted.resolve();
+      if (next.isPass) this.#admit(file, next);
+      else if (file.passes > 0) return;
+      else this.#begin(file, next);
     }
+  }
+
+  /** What the session asked before its turn came is answered in it: it may wait for that itself. */
+  #begin(file: File, turn: Waiter): void {
+    file.waiting.splice(file.waiting.indexOf(turn), 1);
+    file.session = turn.session;
+    turn.granted.resolve();
+    for (const waiter of [...file.waiting]) {
+      if (waiter.isPass && waiter.session === turn.session) this.#admit(file, waiter);
+    }
+  }
+
+  #admit(file: File, waiter: Waiter): void {
+    file.waiting.splice(file.waiting.indexOf(waiter), 1);
+    file.passes += 1;
+    waiter.granted.resolve();
   }
 }

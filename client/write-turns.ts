@@ -1,53 +1,54 @@
 /**
- * Writes to a file that other sessions have open too. A session writes in its turn
- * (master/sessions/write-turns.ts): nobody else caches the file then, or is told of it. Writes
- * that wait for the same turn share it, and its commit.
+ * What a client does to a file that other sessions have open too. It writes in its turn
+ * (master/sessions/write-turns.ts): nobody else caches the file then, or is told of it; and so it
+ * reads, where the writes of others come between again and again. Those that wait for the same
+ * turn share it, and its commit.
  *
  * Invariant: bytes are taken in, where readers of this client see them, in a turn only; what was
  * taken in is committed, or has failed, before the turn ends.
  */
 import { deferred, type Deferred } from '../common/async.js';
-import { FsError, toFsError } from '../common/errors.js';
+import { toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
-import { WRITES_PER_TURN_MAX } from '../common/limits.js';
+import { TASKS_PER_TURN_MAX } from '../common/limits.js';
 import type { Logger } from '../common/log.js';
 import type { FileContent } from './file-content.js';
 import { interruptible, type InterruptSignal } from './interrupt.js';
 import type { WriteBehind } from './write-behind.js';
 
-/** Takes the bytes of one write in. Resolves with their offset. */
-type Take = () => Promise<number>;
-
 interface Waiting {
-  readonly take: Take;
-  /** Where it was taken in. */
-  readonly taken: Deferred<number>;
+  /** Takes the bytes of a write in, or reads. Settles its part of the promise given to `run`. */
+  readonly begin: () => Promise<void>;
   /** Its turn is over. */
   readonly done: Deferred<void>;
 }
 
-export interface WritesInTurnsParts {
+export interface WriteTurnsParts {
   readonly inode: InodeId;
   readonly content: Pick<FileContent, 'takeTurn' | 'endTurn'>;
   readonly behind: Pick<WriteBehind, 'flush' | 'putErrorBack'>;
   readonly log: Logger;
 }
 
-export class WritesInTurns {
-  readonly #parts: WritesInTurnsParts;
+export class WriteTurns {
+  readonly #parts: WriteTurnsParts;
   #waiting: Waiting[] = [];
   #isRunning = false;
 
-  constructor(parts: WritesInTurnsParts) {
+  constructor(parts: WriteTurnsParts) {
     this.#parts = parts;
   }
 
   /**
-   * Resolves with the offset when the bytes are committed. Interrupted before its turn: EINTR;
-   * in it, the write is taken in and what becomes of it is told by the next call.
+   * What `task` gives, when what it took in is committed. Interrupted before its turn: EINTR; in
+   * it, the task is done, and what becomes of what it took in is told by the next call.
    */
-  async write(take: Take, signal?: InterruptSignal): Promise<number> {
-    const own: Waiting = { take, taken: deferred(), done: deferred() };
+  async run<T>(task: () => Promise<T>, signal?: InterruptSignal): Promise<T> {
+    const result = deferred<T>();
+    // Whoever waits hears of it by `done`, or has left.
+    result.promise.catch(() => undefined);
+    const begin = () => task().then(result.resolve, result.reject);
+    const own: Waiting = { begin, done: deferred() };
     this.#waiting.push(own);
     if (!this.#isRunning) void this.#run();
     try {
@@ -61,7 +62,7 @@ export class WritesInTurns {
       }
       own.done.promise.catch((late: unknown) => this.#parts.behind.putErrorBack(toFsError(late)));
     }
-    return own.taken.promise;
+    return result.promise;
   }
 
   /** Never rejects. */
@@ -80,10 +81,10 @@ export class WritesInTurns {
       this.#endTurn();
       return;
     }
-    const writes = this.#waiting.splice(0, WRITES_PER_TURN_MAX);
-    for (const write of writes) await takeIn(write);
+    const sharing = this.#waiting.splice(0, TASKS_PER_TURN_MAX);
+    for (const { begin } of sharing) await begin();
     const error = await behind.flush();
-    for (const { done } of writes) {
+    for (const { done } of sharing) {
       if (error) done.reject(error);
       else done.resolve();
     }
@@ -96,17 +97,5 @@ export class WritesInTurns {
     content.endTurn().catch((error: unknown) => {
       log.warn({ inode, reason: toFsError(error).message }, 'a turn to write did not end');
     });
-  }
-}
-
-async function takeIn({ take, taken, done }: Waiting): Promise<void> {
-  // Whoever waits hears of it by `done`, or has left.
-  taken.promise.catch(() => undefined);
-  try {
-    taken.resolve(await take());
-  } catch (error) {
-    const fault: FsError = toFsError(error);
-    taken.reject(fault);
-    done.reject(fault);
   }
 }
