@@ -42,6 +42,10 @@ export const OPERATIONS_IN_FLIGHT_MAX = 512;
 export const OPERATIONS_PER_FRAME_MAX = 256;
 /** Answers to keyed operations that the master keeps for each session. */
 export const COMPLETED_KEPT_PER_SESSION = 2048;
+/** Ended sessions whose answers are kept, for clients that come back under a new one. */
+export const ENDED_SESSIONS_KEPT_MAX = 256;
+/** How long each of them is kept. */
+export const ENDED_SESSION_KEPT_MS = 24 * 3_600_000;
 export const SESSION_LEASE_MS = 15_000;
 /** The shortest lease that a master may be told to give. */
 export const SESSION_LEASE_MS_MIN = 5_000;
