@@ -19,7 +19,7 @@ import { SessionLost } from './session.js';
 import type { Attributes } from './types.js';
 import { keptBytes, Uncommitted, type Written } from './uncommitted.js';
 import { UnsyncedChunks } from './unsynced-chunks.js';
-import { attributesFrom, expectValue } from './wire.js';
+import { attributesFrom, commitOf, expectValue } from './wire.js';
 import type { WriteBehindContext } from './write-behind.js';
 
 /** Chunk leases of one file that are kept after their data was committed. */
@@ -135,7 +135,7 @@ export class Committer {
     try {
       const durable = this.wantsSync || times !== undefined;
       const commit = { inlineWrites, sizeAtLeast, mtime, durable, ...times };
-      const attributes = await this.#call(commit);
+      const attributes = await this.#callUpTo(upTo, commit);
       content.inlineCommitted(attributes, inlineWrites);
       this.#own.clear();
     } catch (error) {
@@ -298,7 +298,7 @@ export class Committer {
     const chunks = [...snapshot.chunks].map(([index, written]) => ({ index, ...written }));
     const upTo = (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1;
     try {
-      const attributes = await this.#call({
+      const attributes = await this.#callUpTo(upTo, {
         chunks,
         sizeAtLeast: snapshot.end,
         mtime,
@@ -373,23 +373,21 @@ export class Committer {
     }
   }
 
+  /** A commit of all writes up to a sequence of the journal; so of appends too. */
+  async #callUpTo(upTo: number, commit: Partial<Commit>): Promise<Attributes> {
+    const { appends, inode } = this.context;
+    const keys = appends.completedBy(inode, upTo);
+    const attributes = await this.#call({ ...commit, appends: keys });
+    appends.committed(keys);
+    return attributes;
+  }
+
   async #call(commit: Partial<Commit>): Promise<Attributes> {
     const { metadata } = this.context;
     const moment = metadata.moment();
     const value = await this.context.io.session.call({
       $case: 'commit',
-      value: {
-        inode: this.context.inode,
-        sizeAtLeast: 0,
-        mtime: undefined,
-        chunks: [],
-        inlineWrites: [],
-        movedFromInline: false,
-        movedFromVersion: 0,
-        durable: false,
-        atime: undefined,
-        ...commit,
-      },
+      value: commitOf(this.context.inode, commit),
     });
     const attributes = attributesFrom(expectValue(value, 'attributes'));
     metadata.settleAttributes(attributes, moment);

@@ -6,12 +6,13 @@
  * waits. Where the master says so (the Sprite rule: `writeBack` false), nothing is held back.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SerialQueue } from '../common/async.js';
 import { timestampToMs } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { FILE_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, READ_AGAIN_MAX } from '../common/limits.js';
 import type { Opened, Recall } from '../proto/control/generated/namespace.js';
+import { Appender } from './appender.js';
+import type { Appends } from './appends.js';
 import type { ChunkReader } from './chunk-reader.js';
 import type { ChunkIo } from './chunk-writer.js';
 import type { DirtyBudget } from './dirty-budget.js';
@@ -24,10 +25,10 @@ import type { NewTimes } from './new-times.js';
 import type { ReadCache } from './read-cache.js';
 import { seek } from './seek.js';
 import type { Session } from './session.js';
-import type { Attributes, Whence } from './types.js';
+import type { AppendKey, Attributes, Whence } from './types.js';
 import { WriteBehind } from './write-behind.js';
 import { WriteGate } from './write-gate.js';
-import type { WriteJournal } from './write-journal.js';
+import type { JournalWrite, WriteJournal } from './write-journal.js';
 
 /** Larger writes are taken in parts, so that none waits for more room than there ever is. */
 const WRITE_PART_BYTES = 4 * FRAME_PAYLOAD_BYTES_MAX;
@@ -41,6 +42,7 @@ export interface FileEnvironment {
   readonly cache: ReadCache;
   readonly budget: DirtyBudget;
   readonly journal: WriteJournal;
+  readonly appends: Appends;
 }
 
 export class SharedFile {
@@ -55,18 +57,14 @@ export class SharedFile {
   /** Closed while a range is changed other than by writing to it. */
   readonly gate = new WriteGate();
   readonly #reader: FileReader;
-  readonly #appends = new SerialQueue();
-  /** An append that is held back is being taken in: its offset is chosen already. */
-  #appending: Promise<unknown> = Promise.resolve();
-  /** This client's last turn to append is over. Never rejects. */
-  #turnOver: Promise<void> = Promise.resolve();
+  readonly #appender: Appender;
 
   constructor(
     readonly environment: FileEnvironment,
     readonly inode: InodeId,
     attributes: Attributes,
   ) {
-    const { session, metadata, io, journal, budget, cache } = environment;
+    const { session, metadata, io, journal, appends, budget, cache } = environment;
     const { chunkSize: chunkBytes, inlineMax: inlineBytesMax } = session.welcome;
     this.content = new FileContent(inode, session, metadata, attributes);
     this.behind = new WriteBehind({
@@ -75,6 +73,7 @@ export class SharedFile {
       chunkBytes,
       inlineBytesMax,
       journal,
+      appends,
       budget,
       cache,
       content: this.content,
@@ -90,6 +89,14 @@ export class SharedFile {
       timeoutMs: session.timeoutMs,
       written: (index) => this.behind.written(index),
       isWanted: () => this.opens > 0,
+    });
+    this.#appender = new Appender({
+      content: this.content,
+      appends,
+      log: io.log,
+      isAlone: () => this.writeBack,
+      takeAtEnd: (data, signal, key) => this.#take(this.size, data, signal, key),
+      flushInBackground: () => this.flushInBackground(),
     });
   }
 
@@ -188,13 +195,14 @@ export class SharedFile {
     data: Buffer,
     sync: boolean,
     signal?: InterruptSignal,
+    append?: AppendKey,
   ): Promise<number> {
     this.check();
     const error = this.behind.takeError();
     if (error) throw error;
     const at =
       offset === null
-        ? await this.#appends.run(() => this.#append(data, signal))
+        ? await this.#appender.append(data, signal, append)
         : await this.#take(offset, data, signal);
     // Taken already: who is told EINTR now writes it again, and an append would be there twice.
     if (sync) await this.fsync(offset === null ? undefined : signal);
@@ -206,40 +214,19 @@ export class SharedFile {
     return at;
   }
 
-  async #append(data: Buffer, signal?: InterruptSignal): Promise<number> {
-    await interruptible(this.#turnOver, signal);
-    if (this.writeBack && !this.content.isCurrent) await this.content.refresh();
-    if (this.writeBack) {
-      const taken = this.#take(this.size, data, signal);
-      this.#appending = Promise.allSettled([taken]);
-      return taken;
-    }
-    // Others append too: at its turn this client knows the end, and nobody else moves it.
-    const turn = this.content.takeTurn();
-    const taken = interruptible(turn, signal).then(() => this.#take(this.size, data, signal));
-    this.#turnOver = this.#endTurn([turn, taken]);
-    return taken;
-  }
-
-  /** Never rejects: what fails to be flushed is told to the user by the flush of the write. */
-  async #endTurn(appending: readonly Promise<unknown>[]): Promise<void> {
-    await Promise.allSettled(appending);
-    await this.flushInBackground();
-    try {
-      await this.content.endTurn();
-    } catch (error) {
-      const reason = toFsError(error).message;
-      this.environment.io.log.warn({ inode: this.inode, reason }, 'a turn to append did not end');
-    }
-  }
-
-  async #take(offset: number, data: Buffer, signal?: InterruptSignal): Promise<number> {
+  async #take(
+    offset: number,
+    data: Buffer,
+    signal?: InterruptSignal,
+    key?: number,
+  ): Promise<number> {
     if (offset + data.length > FILE_BYTES_MAX) throw new FsError('EFBIG');
     while (this.gate.closed) await interruptible(this.gate.closed, signal);
     this.gate.enter();
     try {
       for (let done = 0; done < data.length; done += WRITE_PART_BYTES) {
-        await this.#takePart(offset + done, data.subarray(done, done + WRITE_PART_BYTES), signal);
+        const part = data.subarray(done, done + WRITE_PART_BYTES);
+        await this.#takePart(offset + done, part, signal, key);
       }
     } finally {
       this.gate.leave();
@@ -247,12 +234,17 @@ export class SharedFile {
     return offset;
   }
 
-  async #takePart(offset: number, data: Buffer, signal?: InterruptSignal): Promise<void> {
+  async #takePart(
+    offset: number,
+    data: Buffer,
+    signal?: InterruptSignal,
+    key?: number,
+  ): Promise<void> {
     const { budget, session } = this.environment;
     while (this.behind.isFull) await interruptible(this.behind.progress(), signal);
     for (;;) {
       await budget.take(data.length, signal);
-      const sequence = this.#journal(offset, data);
+      const sequence = this.#journal(offset, data, key);
       if (sequence !== undefined) {
         this.behind.accept(offset, data, sequence, session.masterNow());
         return;
@@ -264,11 +256,14 @@ export class SharedFile {
   }
 
   /** The write's sequence; gives its budget back where the journal does not take it. */
-  #journal(offset: number, data: Buffer): number | undefined {
-    const { budget, journal } = this.environment;
+  #journal(offset: number, data: Buffer, key: number | undefined): number | undefined {
+    const { budget, journal, appends } = this.environment;
     let sequence: number | undefined;
     try {
-      sequence = journal.append(this.inode, offset, data);
+      sequence = journal.append(this.inode, offset, data, key);
+      if (key !== undefined && sequence !== undefined) {
+        appends.taken(key, this.inode, offset, sequence);
+      }
       return sequence;
     } finally {
       if (sequence === undefined) budget.give(data.length);
@@ -276,10 +271,11 @@ export class SharedFile {
   }
 
   /** Takes in a write that the journal still has from a worker before this one. */
-  async replay(offset: number, data: Buffer, sequence: number): Promise<void> {
-    const { budget, session } = this.environment;
+  async replay({ offset, data, sequence, key }: JournalWrite): Promise<void> {
+    const { budget, session, appends } = this.environment;
     while (this.behind.isFull) await this.behind.progress();
     await budget.take(data.length);
+    if (key !== undefined) appends.taken(key, this.inode, offset, sequence);
     this.behind.accept(offset, data, sequence, session.masterNow());
   }
 
@@ -363,7 +359,7 @@ export class SharedFile {
   async recall(recall: Recall): Promise<void> {
     if (recall.changesWriteBack) this.writeBack = recall.writeBack;
     if (recall.flush) {
-      await this.#appending;
+      await this.#appender.taken();
       await this.flushInBackground();
     }
     if (!recall.data && !recall.attributes) return;

@@ -4,7 +4,7 @@
  */
 import { FsError } from '../../common/errors.js';
 import type { ChunkId, SessionId } from '../../common/ids.js';
-import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
+import { APPENDS_REMEMBERED_MAX, CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import type { ChunkLength, Commit, InlineWrite } from '../../proto/control/generated/namespace.js';
 import type { Inode } from '../store/inodes.js';
 import { pickTime } from './attributes.js';
@@ -68,7 +68,10 @@ function isEmpty({ chunks, inlineWrites, sizeAtLeast, mtime, movedFromInline }: 
   return writes === 0 && !mtime && !movedFromInline;
 }
 
-function checkBounds({ sizeAtLeast, chunks }: Commit): void {
+function checkBounds({ sizeAtLeast, chunks, appends }: Commit): void {
+  if (appends.length > APPENDS_REMEMBERED_MAX) {
+    throw new FsError('EINVAL', { message: `${appends.length} appends in one commit` });
+  }
   if (sizeAtLeast > FILE_BYTES_MAX) throw new FsError('EFBIG');
   if (chunks.some((chunk) => chunk.length > CHUNK_BYTES)) {
     throw new FsError('EINVAL', { message: 'a length beyond the size of a chunk' });

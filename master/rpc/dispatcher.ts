@@ -232,6 +232,9 @@ export class Dispatcher {
       }
       const answer = work.run(attempt);
       if (key !== 0) this.#remember(tx, session, key, answer);
+      if (verb.$case === 'commit') {
+        for (const append of verb.value.appends) this.#remember(tx, session, append, undefined);
+      }
       return answer;
     } catch (error) {
       if (error instanceof Unsettled) return error;
