@@ -99,7 +99,8 @@ export class Committer {
     return content.storage === 'none' && !this.mayInline();
   }
 
-  acknowledged(extent: Extent, index: number, { chunk, data }: Filled, synced: boolean): void {
+  acknowledged(extent: Extent, index: number, filled: Filled, synced: boolean): void {
+    const { chunk } = filled;
     const end = extent.offset + extent.length - index * this.context.chunkBytes;
     const written = this.#written.get(index);
     if (written?.chunk === chunk) written.length = Math.max(written.length, end);
@@ -110,7 +111,8 @@ export class Committer {
     if (location?.chunk === chunk) layout.remember(location);
     // It was shared with another file, whose bytes it had.
     else if (known !== undefined && known?.chunk !== chunk) layout.drop();
-    this.#uncommitted.add(extent, index, { chunk, length: end, data }, !this.context.isAlone());
+    const keep = !this.context.isAlone();
+    this.#uncommitted.add(extent, index, { ...filled, length: end }, keep);
     if (!synced) this.unsynced.wrote(index);
     if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
   }

@@ -249,7 +249,7 @@ export class ChunkVerbs {
     const trim = this.#settleTrim(tx, session, row);
     this.#grant(tx, session, place.inode, row.id);
     const chain = location(row, place.index, this.#addresses(inChainOrder(row.id, replicas)));
-    return { lease: { location: chain, fresh: row.written === 0, trim } };
+    return { lease: { location: chain, fresh: row.written === 0, trim, cuts: row.cuts } };
   }
 
   #inTheWay(row: ChunkRow): Promise<void> | undefined {
@@ -277,7 +277,7 @@ export class ChunkVerbs {
       place.index,
       this.#addresses(inChainOrder(id, nodes)),
     );
-    return { location: chain, fresh: true, trim: false };
+    return { location: chain, fresh: true, trim: false, cuts: 0 };
   }
 
   #grant(tx: Transactor, session: SessionId, inode: InodeId, chunk: ChunkId): void {

@@ -6,6 +6,7 @@ import { FsError } from '../../common/errors.js';
 import type { ChunkId, SessionId } from '../../common/ids.js';
 import { APPENDS_REMEMBERED_MAX, CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import type { ChunkLength, Commit, InlineWrite } from '../../proto/control/generated/namespace.js';
+import type { ChunkRow } from '../store/chunks.js';
 import type { Inode } from '../store/inodes.js';
 import { pickTime } from './attributes.js';
 import { expectFile } from './checks.js';
@@ -131,6 +132,9 @@ export function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: W
     if (writer.holds(id) || tx.chunks.get(id)?.written === 1) return 'skip';
     throw new FsError('ESTALE', { message: `chunk ${id} was given up with its writer's session` });
   }
+  if (wasTrimmedSince(current, named)) {
+    throw new FsError('EAGAIN', { message: `chunk ${id} was cut while it was written` });
+  }
   if (current.trim === 0 || current.trim === writer.session + 1) return 'take';
   if (named.length <= current.length) return 'keep length';
   if (current.trim > 1) {
@@ -138,6 +142,15 @@ export function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: W
   }
   if (writer.holds(id)) return 'keep length';
   throw new FsError('ESTALE', { message: `the session does not hold chunk ${id} any more` });
+}
+
+/**
+ * May bytes that the commit names be gone from the replicas? Not where the file was cut once since
+ * they were written and nobody has written since: all that was cut is after the chunk's length.
+ */
+function wasTrimmedSince({ cuts, trim }: ChunkRow, named: ChunkLength): boolean {
+  if (named.cuts === undefined || named.cuts === cuts) return false;
+  return named.cuts !== cuts - 1 || trim !== 1;
 }
 
 /** Were any of them not skipped? */

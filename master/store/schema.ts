@@ -148,4 +148,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE session ADD COLUMN ended INTEGER NOT NULL DEFAULT 0; -- 1: only its answers are kept
   CREATE INDEX session_answers ON session (answers);
   `,
+  /* 6: what was written before a truncation and is committed after it */ `
+  ALTER TABLE chunk ADD COLUMN cuts INTEGER NOT NULL DEFAULT 0; -- how often it was cut
+  `,
 ];
