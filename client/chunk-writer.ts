@@ -30,6 +30,8 @@ export interface Filled {
   readonly chunk: number;
   /** Bytes of the chunk in blocks that are not zeros. */
   readonly data: number;
+  /** How often the chunk had been cut when it was leased for this. */
+  readonly cuts: number;
 }
 
 /** A lease with its location, ready to be written under. */
@@ -104,7 +106,7 @@ export class ChunkWriter {
       };
     });
     this.#acknowledged = ready.location.chunk;
-    return { chunk: ready.location.chunk, data: reply.length };
+    return { chunk: ready.location.chunk, data: reply.length, cuts: ready.lease.cuts };
   }
 
   /**
@@ -119,7 +121,7 @@ export class ChunkWriter {
       length,
     }));
     const { chunk, length: held } = ready.location;
-    return { chunk, data: reply.length, held };
+    return { chunk, data: reply.length, cuts: ready.lease.cuts, held };
   }
 
   /** What was acknowledged is on the disks of the whole chain. */

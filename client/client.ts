@@ -9,6 +9,7 @@ import type { HandleId, SessionId } from '../common/ids.js';
 import { silentLogger, type Logger } from '../common/log.js';
 import type { Welcome } from '../proto/control/generated/namespace.js';
 import { DataConnections } from '../proto/data/connections.js';
+import { Appends } from './appends.js';
 import { ChunkReader } from './chunk-reader.js';
 import { DirtyBudget } from './dirty-budget.js';
 import { InodeClient } from './inodes.js';
@@ -83,6 +84,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
       cache: new ReadCache(),
       budget,
       journal: options.journal ?? new NullJournal(),
+      appends: new Appends(),
     },
     locks,
   );
@@ -183,10 +185,11 @@ async function replay(
   log: Logger,
 ): Promise<void> {
   if (writes.length > 0) log.info({ writes: writes.length }, 'replaying the write journal');
-  for (const { inode, offset, data, sequence } of writes) {
+  for (const write of writes) {
+    const { inode, offset, data, sequence } = write;
     const file = await files.forReplay(inode);
     if (file) {
-      await file.replay(offset, data, sequence);
+      await file.replay(write);
     } else {
       log.error({ inode, offset, bytes: data.length }, 'a journaled write was lost');
       journal?.flushed(inode, sequence);

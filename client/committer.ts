@@ -19,7 +19,7 @@ import { SessionLost } from './session.js';
 import type { Attributes } from './types.js';
 import { keptBytes, Uncommitted, type Written } from './uncommitted.js';
 import { UnsyncedChunks } from './unsynced-chunks.js';
-import { attributesFrom, expectValue } from './wire.js';
+import { attributesFrom, commitOf, expectValue } from './wire.js';
 import type { WriteBehindContext } from './write-behind.js';
 
 /** Chunk leases of one file that are kept after their data was committed. */
@@ -99,7 +99,8 @@ export class Committer {
     return content.storage === 'none' && !this.mayInline();
   }
 
-  acknowledged(extent: Extent, index: number, { chunk, data }: Filled, synced: boolean): void {
+  acknowledged(extent: Extent, index: number, filled: Filled, synced: boolean): void {
+    const { chunk } = filled;
     const end = extent.offset + extent.length - index * this.context.chunkBytes;
     const written = this.#written.get(index);
     if (written?.chunk === chunk) written.length = Math.max(written.length, end);
@@ -110,7 +111,8 @@ export class Committer {
     if (location?.chunk === chunk) layout.remember(location);
     // It was shared with another file, whose bytes it had.
     else if (known !== undefined && known?.chunk !== chunk) layout.drop();
-    this.#uncommitted.add(extent, index, { chunk, length: end, data }, !this.context.isAlone());
+    const keep = !this.context.isAlone();
+    this.#uncommitted.add(extent, index, { ...filled, length: end }, keep);
     if (!synced) this.unsynced.wrote(index);
     if (this.#beside) tellBeside(this.#beside, extent, index, chunk, end);
   }
@@ -135,7 +137,7 @@ export class Committer {
     try {
       const durable = this.wantsSync || times !== undefined;
       const commit = { inlineWrites, sizeAtLeast, mtime, durable, ...times };
-      const attributes = await this.#call(commit);
+      const attributes = await this.#callUpTo(upTo, commit);
       content.inlineCommitted(attributes, inlineWrites);
       this.#own.clear();
     } catch (error) {
@@ -298,7 +300,7 @@ export class Committer {
     const chunks = [...snapshot.chunks].map(([index, written]) => ({ index, ...written }));
     const upTo = (this.extents.firstSequence() ?? journal.lastSequence + 1) - 1;
     try {
-      const attributes = await this.#call({
+      const attributes = await this.#callUpTo(upTo, {
         chunks,
         sizeAtLeast: snapshot.end,
         mtime,
@@ -373,23 +375,21 @@ export class Committer {
     }
   }
 
+  /** A commit of all writes up to a sequence of the journal; so of appends too. */
+  async #callUpTo(upTo: number, commit: Partial<Commit>): Promise<Attributes> {
+    const { appends, inode } = this.context;
+    const keys = appends.completedBy(inode, upTo);
+    const attributes = await this.#call({ ...commit, appends: keys });
+    appends.committed(keys);
+    return attributes;
+  }
+
   async #call(commit: Partial<Commit>): Promise<Attributes> {
     const { metadata } = this.context;
     const moment = metadata.moment();
     const value = await this.context.io.session.call({
       $case: 'commit',
-      value: {
-        inode: this.context.inode,
-        sizeAtLeast: 0,
-        mtime: undefined,
-        chunks: [],
-        inlineWrites: [],
-        movedFromInline: false,
-        movedFromVersion: 0,
-        durable: false,
-        atime: undefined,
-        ...commit,
-      },
+      value: commitOf(this.context.inode, commit),
     });
     const attributes = attributesFrom(expectValue(value, 'attributes'));
     metadata.settleAttributes(attributes, moment);

@@ -5,7 +5,7 @@
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { FILE_BYTES_MAX } from '../common/limits.js';
-import type { ChunkLocation, Opened } from '../proto/control/generated/namespace.js';
+import type { ChunkLocation, Opened, ReadLayout } from '../proto/control/generated/namespace.js';
 import { Layout } from './layout.js';
 import type { Metadata } from './metadata.js';
 import type { Verb } from './operation-queue.js';
@@ -73,6 +73,12 @@ export class FileContent {
   async takeTurn(): Promise<void> {
     await this.#refresh(true);
     this.isTurn = true;
+  }
+
+  /** Is the append of this key in the file? Only the master knows, of one that was committed. */
+  async wasAppended(key: number): Promise<boolean> {
+    const { appended = false } = await this.#ask(0, 0, { appended: key });
+    return appended;
   }
 
   /** All that was written is committed: others may write. */
@@ -168,7 +174,7 @@ export class FileContent {
 
   async #refresh(takeTurn = false): Promise<void> {
     const epoch = this.#epoch;
-    const layout = await this.#ask(0, 64, takeTurn);
+    const layout = await this.#ask(0, 64, { takeTurn });
     const hasChunks = layout.chunks.length > 0 || this.attributes.allocated > 0;
     this.layout.drop();
     this.#store(layout.inline, hasChunks);
@@ -176,11 +182,11 @@ export class FileContent {
     this.#isCurrent = epoch === this.#epoch;
   }
 
-  async #ask(firstIndex: number, count: number, takeTurn = false) {
+  async #ask(firstIndex: number, count: number, about: Partial<ReadLayout> = {}) {
     const moment = this.metadata.moment();
     const verb: Verb = {
       $case: 'readLayout',
-      value: { inode: this.inode, firstIndex, count, takeTurn },
+      value: { inode: this.inode, firstIndex, count, ...about },
     };
     const value = await this.session.call(verb).catch((error: unknown) => {
       if (toFsError(error).code !== 'ENOENT') throw error;

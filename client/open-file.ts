@@ -5,7 +5,7 @@ import { copyRange } from './copy-range.js';
 import { fallocate } from './fallocate.js';
 import type { InterruptSignal } from './interrupt.js';
 import type { SharedFile } from './shared-file.js';
-import type { Attributes, OpenFile, SpaceChange, Whence } from './types.js';
+import type { AppendKey, Attributes, OpenFile, SpaceChange, Whence } from './types.js';
 
 export interface OpenFlags {
   read: boolean;
@@ -54,10 +54,15 @@ export class ClientOpenFile implements OpenFile {
     data: Buffer,
     signal?: InterruptSignal,
     sync = false,
+    append?: AppendKey,
   ): Promise<number> {
     this.#check(this.flags.write);
     const at = this.flags.append ? null : offset;
-    return this.file.write(at, data, this.flags.sync || sync, signal);
+    try {
+      return await this.file.write(at, data, this.flags.sync || sync, signal, append);
+    } finally {
+      if (append) this.file.environment.appends.answered(append.key);
+    }
   }
 
   async fallocate(change: SpaceChange, signal?: InterruptSignal): Promise<void> {

@@ -5,13 +5,13 @@
  * Reads see, from the bottom: the datanodes' or inline bytes, then what is being sent, then what
  * waits. Where the master says so (the Sprite rule: `writeBack` false), nothing is held back.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SerialQueue } from '../common/async.js';
 import { timestampToMs } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
-import { FILE_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, READ_AGAIN_MAX } from '../common/limits.js';
+import { READ_AGAIN_MAX } from '../common/limits.js';
 import type { Opened, Recall } from '../proto/control/generated/namespace.js';
+import { Appender } from './appender.js';
+import type { Appends } from './appends.js';
 import type { ChunkReader } from './chunk-reader.js';
 import type { ChunkIo } from './chunk-writer.js';
 import type { DirtyBudget } from './dirty-budget.js';
@@ -24,14 +24,12 @@ import type { NewTimes } from './new-times.js';
 import type { ReadCache } from './read-cache.js';
 import { seek } from './seek.js';
 import type { Session } from './session.js';
-import type { Attributes, Whence } from './types.js';
+import type { AppendKey, Attributes, Whence } from './types.js';
 import { WriteBehind } from './write-behind.js';
 import { WriteGate } from './write-gate.js';
-import type { WriteJournal } from './write-journal.js';
+import { WriteIntake } from './write-intake.js';
+import type { JournalWrite, WriteJournal } from './write-journal.js';
 import { WriteTurns } from './write-turns.js';
-
-/** Larger writes are taken in parts, so that none waits for more room than there ever is. */
-const WRITE_PART_BYTES = 4 * FRAME_PAYLOAD_BYTES_MAX;
 
 /** What all files of a client share. */
 export interface FileEnvironment {
@@ -42,6 +40,7 @@ export interface FileEnvironment {
   readonly cache: ReadCache;
   readonly budget: DirtyBudget;
   readonly journal: WriteJournal;
+  readonly appends: Appends;
 }
 
 export class SharedFile {
@@ -56,17 +55,18 @@ export class SharedFile {
   /** Closed while a range is changed other than by writing to it. */
   readonly gate = new WriteGate();
   readonly #reader: FileReader;
-  readonly #appends = new SerialQueue();
+  readonly #appender: Appender;
   /** Writes that may be held back and are being taken in. */
   readonly #taking = new Set<Promise<number>>();
   readonly #turns: WriteTurns;
+  readonly #intake: WriteIntake;
 
   constructor(
     readonly environment: FileEnvironment,
     readonly inode: InodeId,
     attributes: Attributes,
   ) {
-    const { session, metadata, io, journal, budget, cache } = environment;
+    const { session, metadata, io, journal, appends, budget, cache } = environment;
     const { chunkSize: chunkBytes, inlineMax: inlineBytesMax } = session.welcome;
     this.content = new FileContent(inode, session, metadata, attributes);
     this.behind = new WriteBehind({
@@ -75,6 +75,7 @@ export class SharedFile {
       chunkBytes,
       inlineBytesMax,
       journal,
+      appends,
       budget,
       cache,
       content: this.content,
@@ -82,6 +83,7 @@ export class SharedFile {
       isAlone: () => this.writeBack,
     });
     const { content, behind } = this;
+    this.#intake = new WriteIntake(environment, inode, behind, this.gate);
     this.#turns = new WriteTurns({ inode, content, behind, log: io.log });
     this.#reader = new FileReader({
       inode,
@@ -92,6 +94,12 @@ export class SharedFile {
       timeoutMs: session.timeoutMs,
       written: (index) => this.behind.written(index),
       isWanted: () => this.opens > 0,
+    });
+    this.#appender = new Appender({
+      content: this.content,
+      appends,
+      isAlone: () => this.writeBack,
+      takeAtEnd: (data, signal, key) => this.#takeIn(() => this.size, data, signal, key),
     });
   }
 
@@ -133,13 +141,16 @@ export class SharedFile {
 
   /**
    * Again where a recall overtook it, which is acknowledged: a mount's kernel would keep old bytes,
-   * and of bytes from several datanodes some may be older than others.
+   * and of bytes from several datanodes some may be older than others. Likewise where others have
+   * the file open and a write of this client came between: part of it may be on the datanodes.
    */
   async #read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     for (let again = 0; again <= READ_AGAIN_MAX; again += 1) {
       const { epoch } = this.content;
+      const writes = this.#intake.count;
       const bytes = await this.#readOnce(offset, length);
-      if (this.content.epoch === epoch) return bytes;
+      const isCrossed = !this.writeBack && this.#intake.count !== writes;
+      if (this.content.epoch === epoch && !isCrossed) return bytes;
     }
     if (this.writeBack) return this.#readOnce(offset, length);
     return this.#turns.run(() => this.#readOnce(offset, length), signal);
@@ -195,81 +206,37 @@ export class SharedFile {
     data: Buffer,
     sync: boolean,
     signal?: InterruptSignal,
+    append?: AppendKey,
   ): Promise<number> {
     this.check();
     const error = this.behind.takeError();
     if (error) throw error;
     const at =
       offset === null
-        ? await this.#appends.run(() => this.#append(data, signal))
+        ? await this.#appender.append(data, signal, append)
         : await this.#takeIn(() => offset, data, signal);
     // Taken already: who is told EINTR now writes it again, and an append would be there twice.
     if (sync) await this.fsync(offset === null ? undefined : signal);
     return at;
   }
 
-  async #append(data: Buffer, signal?: InterruptSignal): Promise<number> {
-    if (this.writeBack && !this.content.isCurrent) await this.content.refresh();
-    return this.#takeIn(() => this.size, data, signal);
-  }
-
   /** In this client's turn, where others have the file open; where they do not, it is held back. */
-  #takeIn(offset: () => number, data: Buffer, signal?: InterruptSignal): Promise<number> {
-    const take = () => this.#take(offset(), data, signal);
+  #takeIn(
+    offset: () => number,
+    data: Buffer,
+    signal?: InterruptSignal,
+    key?: number,
+  ): Promise<number> {
+    const take = () => this.#intake.take(offset(), data, signal, key);
     if (!this.writeBack) return this.#turns.run(take, signal);
     const taken = take().finally(() => this.#taking.delete(taken));
     this.#taking.add(taken);
     return taken;
   }
 
-  async #take(offset: number, data: Buffer, signal?: InterruptSignal): Promise<number> {
-    if (offset + data.length > FILE_BYTES_MAX) throw new FsError('EFBIG');
-    while (this.gate.closed) await interruptible(this.gate.closed, signal);
-    this.gate.enter();
-    try {
-      for (let done = 0; done < data.length; done += WRITE_PART_BYTES) {
-        await this.#takePart(offset + done, data.subarray(done, done + WRITE_PART_BYTES), signal);
-      }
-    } finally {
-      this.gate.leave();
-    }
-    return offset;
-  }
-
-  async #takePart(offset: number, data: Buffer, signal?: InterruptSignal): Promise<void> {
-    const { budget, session } = this.environment;
-    while (this.behind.isFull) await interruptible(this.behind.progress(), signal);
-    for (;;) {
-      await budget.take(data.length, signal);
-      const sequence = this.#journal(offset, data);
-      if (sequence !== undefined) {
-        this.behind.accept(offset, data, sequence, session.masterNow());
-        return;
-      }
-      // The journal is full of what is not committed yet. A turn of the event loop in between, so
-      // that one which stays full delays this writer only, and not the lease and the other files.
-      await interruptible(Promise.all([budget.relieve(), nextTurn()]), signal);
-    }
-  }
-
-  /** The write's sequence; gives its budget back where the journal does not take it. */
-  #journal(offset: number, data: Buffer): number | undefined {
-    const { budget, journal } = this.environment;
-    let sequence: number | undefined;
-    try {
-      sequence = journal.append(this.inode, offset, data);
-      return sequence;
-    } finally {
-      if (sequence === undefined) budget.give(data.length);
-    }
-  }
-
   /** Takes in a write that the journal still has from a worker before this one. */
-  async replay(offset: number, data: Buffer, sequence: number): Promise<void> {
-    const { budget, session } = this.environment;
-    while (this.behind.isFull) await this.behind.progress();
-    await budget.take(data.length);
-    this.behind.accept(offset, data, sequence, session.masterNow());
+  async replay(write: JournalWrite): Promise<void> {
+    await this.#intake.replay(write);
   }
 
   /** Written data is acknowledged by every replica and committed. Throws what failed. */

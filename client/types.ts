@@ -120,6 +120,13 @@ export interface SpaceChange {
 }
 
 /** One open of a regular file. Opens of one inode in one client share its buffers. */
+/** Names an append for good, as `CallOptions` names a mutation. */
+export interface AppendKey {
+  readonly key: number;
+  /** Sent before by a worker that died, which may have made it. */
+  readonly resent: boolean;
+}
+
 export interface OpenFile {
   readonly inode: InodeId;
   readonly handle: HandleId;
@@ -137,13 +144,15 @@ export interface OpenFile {
    * Takes all of `data` or throws. `offset` null appends. `data` belongs to the caller again when
    * the promise resolves. An earlier failed write-behind is thrown here once (semantics.md 11).
    * Resolves with the offset written at. `sync`: as if opened so, also where a dead worker's open
-   * was taken over, whose flags nobody knows.
+   * was taken over, whose flags nobody knows. `append`: under which key, so that one sent again is
+   * made once; where it was made before, it is at or after the offset resolved with.
    */
   write(
     offset: number | null,
     data: Buffer,
     signal?: InterruptSignal,
     sync?: boolean,
+    append?: AppendKey,
   ): Promise<number>;
   /** As fallocate(2). Throws EINVAL for an empty range, EFBIG, ENOSPC. */
   fallocate(change: SpaceChange, signal?: InterruptSignal): Promise<void>;

@@ -10,6 +10,8 @@ export interface Written {
   length: number;
   /** Bytes in blocks that are not zeros, as last told. */
   data?: number | undefined;
+  /** How often the chunk had been cut when the oldest of it was written. */
+  cuts?: number | undefined;
 }
 
 /** What one commit is about. */
@@ -98,5 +100,6 @@ function extendTo(chunks: Map<number, Written>, index: number, to: Written): voi
   if (written?.chunk === to.chunk) {
     written.length = Math.max(written.length, to.length);
     written.data = to.data ?? written.data;
+    if (to.cuts !== undefined) written.cuts = Math.min(written.cuts ?? to.cuts, to.cuts);
   } else chunks.set(index, { ...to });
 }

@@ -1,8 +1,12 @@
 /** The protocol's messages as the client's types, and back. An answer without its value is EPROTO. */
 import type { Timestamp } from '../common/clock.js';
 import { FsError } from '../common/errors.js';
-import { inodeId } from '../common/ids.js';
-import type { DirectoryPage as PageMessage, Result } from '../proto/control/generated/namespace.js';
+import { inodeId, type InodeId } from '../common/ids.js';
+import type {
+  Commit,
+  DirectoryPage as PageMessage,
+  Result,
+} from '../proto/control/generated/namespace.js';
 import type { Attributes as AttributesMessage } from '../proto/control/generated/types.js';
 import type { Attributes, DirectoryPage } from './types.js';
 
@@ -22,6 +26,23 @@ export function expectValue<Case extends Value['$case']>(
     });
   }
   return value.value as ValueOf<Case>;
+}
+
+/** A commit of what `parts` names, and of nothing else. */
+export function commitOf(inode: InodeId, parts: Partial<Commit>): Commit {
+  return {
+    inode,
+    sizeAtLeast: 0,
+    mtime: undefined,
+    chunks: [],
+    inlineWrites: [],
+    movedFromInline: false,
+    movedFromVersion: 0,
+    durable: false,
+    atime: undefined,
+    appends: [],
+    ...parts,
+  };
 }
 
 export function attributesFrom(message: AttributesMessage | undefined): Attributes {

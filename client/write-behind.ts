@@ -18,6 +18,7 @@ import {
   UNCOMMITTED_BYTES_MAX,
 } from '../common/limits.js';
 import type { ChunkLocation } from '../proto/control/generated/namespace.js';
+import type { Appends } from './appends.js';
 import { ChunkLeases } from './chunk-leases.js';
 import type { ChunkIo } from './chunk-writer.js';
 import { Committer } from './committer.js';
@@ -40,6 +41,7 @@ export interface WriteBehindContext {
   readonly chunkBytes: number;
   readonly inlineBytesMax: number;
   readonly journal: WriteJournal;
+  readonly appends: Appends;
   readonly budget: DirtyBudget;
   readonly cache: ReadCache;
   readonly content: FileContent;
@@ -167,7 +169,8 @@ export class WriteBehind {
   /** Sends what waits, without a commit. */
   async sendAll(): Promise<void> {
     if (this.#committer.mayInline()) {
-      await this.#background();
+      const error = await this.flush();
+      if (error) this.putErrorBack(error);
       return;
     }
     if (!(await this.#prepare())) return;
@@ -186,7 +189,7 @@ export class WriteBehind {
 
   /** Nothing leaves until `release`. */
   hold(): void {
-    this.#held ??= deferred<void>();
+    this.#held ??= deferred();
   }
 
   release(): void {
@@ -307,12 +310,6 @@ export class WriteBehind {
     budget.give(this.#extents.clearWaiting());
     if (!this.#extents.isSending) journal.flushed(inode, journal.lastSequence);
     this.#progressed();
-  }
-
-  /** A flush that no user waits for. */
-  async #background(): Promise<void> {
-    const error = await this.flush();
-    if (error) this.putErrorBack(error);
   }
 
   /** Sends in the background what a sequential writer has left behind. */

@@ -23,11 +23,16 @@ export interface JournalWrite {
   inode: InodeId;
   offset: number;
   data: Buffer;
+  /** Of an append: the key that it came with. */
+  key?: number | undefined;
 }
 
 export interface WriteJournal {
-  /** Keeps a write; its sequence, or undefined where there is no room until something is flushed. */
-  append(inode: InodeId, offset: number, data: Buffer): number | undefined;
+  /**
+   * Keeps a write, of an append with its key; its sequence, or undefined where there is no room
+   * until something is flushed.
+   */
+  append(inode: InodeId, offset: number, data: Buffer, key?: number): number | undefined;
   /** Writes of `inode` with sequences up to this one are where they belong (or given up). */
   flushed(inode: InodeId, upTo: number): void;
   /** The sequence of the last write kept. */
@@ -57,7 +62,8 @@ export class NullJournal implements WriteJournal {
 }
 
 const MAGIC = 0x4a_4e_52_43;
-const Kind = { WRITE: 1, FLUSHED: 2, WRAP: 3 } as const;
+/** An APPEND is a WRITE whose data begins with its key. */
+const Kind = { WRITE: 1, FLUSHED: 2, WRAP: 3, APPEND: 4 } as const;
 
 const SUPERBLOCK = struct({ magic: u32, check: u32, position: u64, sequence: u64 });
 const HEADER = struct({
@@ -71,6 +77,7 @@ const HEADER = struct({
   /** Of a FLUSHED record: the sequence it names. */
   offset: u64,
 });
+const KEY = struct({ key: u64 });
 const RING_START = 4096;
 const CHECKED_FROM = 8;
 
@@ -106,10 +113,12 @@ export class FileWriteJournal implements WriteJournal {
     return this.#sequence;
   }
 
-  append(inode: InodeId, offset: number, data: Buffer): number | undefined {
+  append(inode: InodeId, offset: number, data: Buffer, key?: number): number | undefined {
     const reserved = (this.#unflushed + 1) * HEADER.size;
-    if (!this.#makeRoom(HEADER.size + data.length, reserved)) return undefined;
-    this.#put(Kind.WRITE, inode, offset, data);
+    const parts = key === undefined ? [data] : [KEY.encode({ key }), data];
+    const bytes = parts.reduce((sum, part) => sum + part.length, HEADER.size);
+    if (!this.#makeRoom(bytes, reserved)) return undefined;
+    this.#put(key === undefined ? Kind.WRITE : Kind.APPEND, inode, offset, parts);
     return this.#sequence;
   }
 
@@ -130,7 +139,7 @@ export class FileWriteJournal implements WriteJournal {
     const remains = this.#live.length > this.#firstLive;
     if (remains) {
       assert(this.#makeRoom(HEADER.size, 0), 'no room is left to say what was flushed');
-      this.#put(Kind.FLUSHED, inode, upTo, undefined);
+      this.#put(Kind.FLUSHED, inode, upTo, []);
     }
     if (this.#firstLive > before) this.#moveStart();
   }
@@ -153,11 +162,13 @@ export class FileWriteJournal implements WriteJournal {
       this.#position = header.kind === Kind.WRAP ? RING_START : position + HEADER.size;
       const inode = inodeId(header.inode);
       if (header.kind === Kind.FLUSHED) flushedUpTo.set(inode, header.offset);
-      if (header.kind !== Kind.WRITE) continue;
-      const data = Buffer.alloc(header.length);
-      readSync(this.#fd, data, 0, data.length, this.#position);
-      this.#position += data.length;
-      writes.push({ sequence: header.sequence, inode, offset: header.offset, data });
+      if (header.kind !== Kind.WRITE && header.kind !== Kind.APPEND) continue;
+      const bytes = Buffer.alloc(header.length);
+      readSync(this.#fd, bytes, 0, bytes.length, this.#position);
+      this.#position += bytes.length;
+      const write = { sequence: header.sequence, inode, offset: header.offset };
+      if (header.kind === Kind.WRITE) writes.push({ ...write, data: bytes });
+      else writes.push({ ...write, data: bytes.subarray(KEY.size), ...KEY.decode(bytes) });
       this.#live.push({ sequence: header.sequence, position, inode, dead: false });
     }
     for (const record of this.#live) {
@@ -194,16 +205,19 @@ export class FileWriteJournal implements WriteJournal {
   }
 
   #wrap(): void {
-    this.#put(Kind.WRAP, inodeId(0), 0, undefined);
+    this.#put(Kind.WRAP, inodeId(0), 0, []);
     this.#position = RING_START;
     if (this.#live.length === this.#firstLive) this.#moveStart();
   }
 
-  #put(kind: number, inode: InodeId, offset: number, data: Buffer | undefined): void {
+  #put(kind: number, inode: InodeId, offset: number, data: readonly Buffer[]): void {
     const sequence = this.#sequence + 1;
     const position = this.#position;
-    if (data) writeFully(this.#fd, data, position + HEADER.size);
-    const length = data?.length ?? 0;
+    let length = 0;
+    for (const part of data) {
+      writeFully(this.#fd, part, position + HEADER.size + length);
+      length += part.length;
+    }
     HEADER.encodeInto(this.#header, 0, {
       magic: MAGIC,
       check: 0,
@@ -217,7 +231,7 @@ export class FileWriteJournal implements WriteJournal {
     writeFully(this.#fd, this.#header, position);
     this.#sequence = sequence;
     this.#position = position + HEADER.size + length;
-    if (kind !== Kind.WRITE) return;
+    if (kind !== Kind.WRITE && kind !== Kind.APPEND) return;
     this.#live.push({ sequence, position, inode, dead: false });
     this.#unflushed += 1;
   }

@@ -25,8 +25,8 @@ interface Waiting {
 
 export interface WriteTurnsParts {
   readonly inode: InodeId;
-  readonly content: Pick<FileContent, 'takeTurn' | 'endTurn'>;
-  readonly behind: Pick<WriteBehind, 'flush' | 'putErrorBack'>;
+  readonly content: Pick<FileContent, 'takeTurn' | 'endTurn' | 'epoch'>;
+  readonly behind: Pick<WriteBehind, 'isDirty' | 'leases' | 'flush' | 'putErrorBack'>;
   readonly log: Logger;
 }
 
@@ -34,6 +34,8 @@ export class WriteTurns {
   readonly #parts: WriteTurnsParts;
   #waiting: Waiting[] = [];
   #isRunning = false;
+  /** Of the content when the last turn ended well: nobody has changed it where it is the same. */
+  #epoch: number | undefined;
 
   constructor(parts: WriteTurnsParts) {
     this.#parts = parts;
@@ -47,7 +49,11 @@ export class WriteTurns {
     const result = deferred<T>();
     // Whoever waits hears of it by `done`, or has left.
     result.promise.catch(() => undefined);
-    const begin = () => task().then(result.resolve, result.reject);
+    const begin = () =>
+      task().then(
+        (value) => result.resolve(value),
+        (error: unknown) => result.reject(error),
+      );
     const own: Waiting = { begin, done: deferred() };
     this.#waiting.push(own);
     if (!this.#isRunning) void this.#run();
@@ -81,9 +87,12 @@ export class WriteTurns {
       this.#endTurn();
       return;
     }
+    // Others may have written since: each chunk is to be asked for anew.
+    if (content.epoch !== this.#epoch && !behind.isDirty) behind.leases.truncated();
     const sharing = this.#waiting.splice(0, TASKS_PER_TURN_MAX);
     for (const { begin } of sharing) await begin();
     const error = await behind.flush();
+    this.#epoch = error ? undefined : content.epoch;
     for (const { done } of sharing) {
       if (error) done.reject(error);
       else done.resolve();

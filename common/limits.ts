@@ -42,7 +42,13 @@ export const OPERATIONS_IN_FLIGHT_MAX = 512;
 export const OPERATIONS_PER_FRAME_MAX = 256;
 /** Answers to keyed operations that the master keeps for each session. */
 export const COMPLETED_KEPT_PER_SESSION = 2048;
+/** Ended sessions whose answers are kept, for clients that come back under a new one. */
+export const ENDED_SESSIONS_KEPT_MAX = 256;
+/** How long each of them is kept. */
+export const ENDED_SESSION_KEPT_MS = 24 * 3_600_000;
 export const SESSION_LEASE_MS = 15_000;
+/** Appends of a client that nobody was told of; a commit names at most as many. */
+export const APPENDS_REMEMBERED_MAX = 512;
 /** The shortest lease that a master may be told to give. */
 export const SESSION_LEASE_MS_MIN = 5_000;
 /** How long a restarted master waits for its sessions before it ends what they held. */
@@ -271,7 +277,7 @@ assert(FRAME_PAYLOAD_BYTES_MAX <= BYTES_PER_CONNECTION_MAX);
 assert(FRAME_MESSAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
 assert(INLINE_BYTES_MAX_DEFAULT <= INLINE_BYTES_MAX);
 assert(INLINE_BYTES_MAX * 2 < CONTROL_MESSAGE_BYTES_MAX);
-assert(OPERATIONS_IN_FLIGHT_MAX < COMPLETED_KEPT_PER_SESSION);
+assert(OPERATIONS_IN_FLIGHT_MAX + APPENDS_REMEMBERED_MAX < COMPLETED_KEPT_PER_SESSION);
 assert(HEARTBEAT_MS * 3 <= NODE_AWAY_MS && NODE_AWAY_MS < NODE_DEAD_MS_DEFAULT);
 assert(SESSION_LEASE_MS < RECLAIM_GRACE_MS);
 assert(DIRTY_BYTES_PER_FILE_MAX <= DIRTY_BYTES_MAX);

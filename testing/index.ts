@@ -23,6 +23,8 @@ export interface TestClusterOptions {
   inlineMaxBytes?: number;
   /** A datanode silent for this long is given up. */
   nodeDeadMs?: number;
+  /** A client silent for this long has lost its session. */
+  leaseMs?: number;
   /** Silent by default. */
   log?: Logger;
 }
@@ -71,7 +73,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async startMaster(): Promise<void> {
-    const { replication, inlineMaxBytes, nodeDeadMs, log } = this.#options;
+    const { replication, inlineMaxBytes, nodeDeadMs, leaseMs, log } = this.#options;
     this.#master = await startMaster({
       dataDirectory: join(this.dataDirectory, 'master'),
       host: HOST,
@@ -79,6 +81,7 @@ export class TestCluster implements AsyncDisposable {
       replication: replication ?? 2,
       inlineMaxBytes: inlineMaxBytes ?? INLINE_BYTES_MAX_DEFAULT,
       nodeDeadMs: nodeDeadMs ?? NODE_DEAD_MS_DEFAULT,
+      leaseMs,
       log: log ?? silentLogger,
     });
     this.#port = this.#master.port;

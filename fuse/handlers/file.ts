@@ -174,33 +174,14 @@ export async function write(
   const sync = (args.flags & OpenFlag.O_DSYNC) !== 0;
   if (!appends) {
     await handle.file.write(args.offset, data, request.signal, sync);
-  } else if (!request.resent || !(await isThere(mount, request, handle, args.offset))) {
-    const at = await handle.file.write(null, data, request.signal, sync);
+  } else {
+    const { unique: key, resent, signal } = request;
+    const at = await handle.file.write(null, data, signal, sync, { key, resent });
     // The kernel knew of another end: its size and pages are wrong, and it must know before the
     // writer goes on to read. Appends are direct (`opened`), so no page waits for this answer.
     if (at !== args.offset) await mount.invalidate(request.nodeid, Math.min(at, args.offset));
   }
   return { size: data.length };
-}
-
-/**
- * Did the worker that died append this already? Without the question it would be there twice.
- * Throws EIO where that cannot be told: other clients write to the file too, and it has changed.
- */
-async function isThere(
-  mount: MountState,
-  request: KernelRequest,
-  handle: FileHandle,
-  offset: number,
-): Promise<boolean> {
-  const { data } = request;
-  if (!handle.file.cacheable) {
-    const { size } = await mount.inodes.getAttributes(request.nodeid, request.options);
-    if (size === offset) return false;
-    throw new FsError('EIO', { message: 'an append was interrupted: it may be there or not' });
-  }
-  const there = await handle.file.read(offset, data.length).catch(() => EMPTY);
-  return there.equals(data);
 }
 
 /** close(2) of one descriptor, which ends its process's fcntl locks of the file. */

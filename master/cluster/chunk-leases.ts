@@ -104,12 +104,13 @@ export class ChunkLeases {
     return this.#sharedUnderWriters.has(chunk);
   }
 
-  /** A session other than `session` that holds a chunk of the file. */
-  otherHolder(inode: InodeId, session: SessionId): SessionId | undefined {
+  /** Sessions other than `session` that hold chunks of the file. */
+  otherHolders(inode: InodeId, session: SessionId): SessionId[] {
+    const holders: SessionId[] = [];
     for (const [other, { files }] of this.#sessions) {
-      if (other !== session && files.has(inode)) return other;
+      if (other !== session && files.has(inode)) holders.push(other);
     }
-    return undefined;
+    return holders;
   }
 
   /** Chunks of the file that the session holds. */

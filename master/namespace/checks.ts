@@ -1,7 +1,7 @@
 /** Checks that every verb family makes of names and inodes. */
 import type { ErrnoName } from '../../common/errno.js';
 import { FsError } from '../../common/errors.js';
-import { inodeId } from '../../common/ids.js';
+import { inodeId, type InodeId } from '../../common/ids.js';
 import { NAME_BYTES_MAX } from '../../common/limits.js';
 import type { Inode } from '../store/inodes.js';
 import type { Reader } from '../store/transactor.js';
@@ -45,4 +45,12 @@ export function expectFile(tx: Reader, inode: number): Inode {
   if (isRegular(found.mode)) return found;
   if (isDirectory(found.mode)) throw new FsError('EISDIR');
   throw new FsError(isSymlink(found.mode) ? 'ELOOP' : 'ENXIO');
+}
+
+/** For what is asked of a file that a client has open: ENOENT, EISDIR, EINVAL. */
+export function regularFile(reader: Reader, inode: InodeId): Inode {
+  const found = reader.inodes.find(inode);
+  if (!found) throw new FsError('ENOENT', { message: `inode ${inode} is gone` });
+  if (!isRegular(found.mode)) throw new FsError(isDirectory(found.mode) ? 'EISDIR' : 'EINVAL');
+  return found;
 }

@@ -30,15 +30,10 @@ import type { NodeRegistry } from '../cluster/nodes.js';
 import type { Placement } from '../cluster/placement.js';
 import type { Reconcile } from '../cluster/reconcile.js';
 import type { Versions } from '../cluster/versions.js';
+import { regularFile } from './checks.js';
 import type { ChunkPlace, ChunkRow, PlacedChunk } from '../store/chunks.js';
 import type { GroupCommit } from '../store/group-commit.js';
-import type { Inode } from '../store/inodes.js';
 import type { Reader, Transactor } from '../store/transactor.js';
-
-/** S_IFMT, S_IFREG and S_IFDIR of inode(7). */
-const TYPE_MASK = 0o170000;
-const REGULAR = 0o100000;
-const DIRECTORY = 0o040000;
 
 /** How often a lease is tried anew after a chain had to be shortened, or a chunk copied, first. */
 const LEASE_ATTEMPTS_MAX = 8;
@@ -140,6 +135,25 @@ export class ChunkVerbs {
   }
 
   /**
+   * The session's turn to write to the file: nothing of others is on its way or uncommitted. Leases
+   * of theirs end all the same where the session would wait for their commit.
+   */
+  async turnBegan(session: SessionId, inode: InodeId): Promise<void> {
+    const others = this.#leases.otherHolders(inode, session);
+    if (others.length === 0) return;
+    await this.#commit.submit((tx) => {
+      const isInline = tx.inlineData.has(inode);
+      for (const other of others) {
+        const chunks = this.#leases.ofFile(other, inode).filter((chunk) => {
+          const row = tx.chunks.get(chunk);
+          return isInline || row?.written === 0 || row?.trim === other + 1;
+        });
+        this.#endLeases(tx, other, inode, chunks);
+      }
+    }, NO_FSYNC);
+  }
+
+  /**
    * Goes on without a failed member. Throws ESTALE (the chunk is gone), EIO (it was the last
    * replica), ENOSPC (it is full and no other node has room), EAGAIN (ask again).
    */
@@ -222,10 +236,10 @@ export class ChunkVerbs {
       throw new FsError('ESTALE', { message: 'the content to be moved has changed' });
     }
     if (!isInline) return;
-    const mover = this.#leases.otherHolder(inode, session);
+    const isMoved = this.#leases.otherHolders(inode, session).length > 0;
     const row = tx.chunks.ofFile(inode, index);
     const mayReturn = row && this.#inGrace() && !this.#leases.isHeld(row.id);
-    if (mover === undefined && !mayReturn) return;
+    if (!isMoved && !mayReturn) return;
     throw new FsError('EAGAIN', { message: 'another session moves the content to chunks' });
   }
 
@@ -249,7 +263,7 @@ export class ChunkVerbs {
     const trim = this.#settleTrim(tx, session, row);
     this.#grant(tx, session, place.inode, row.id);
     const chain = location(row, place.index, this.#addresses(inChainOrder(row.id, replicas)));
-    return { lease: { location: chain, fresh: row.written === 0, trim } };
+    return { lease: { location: chain, fresh: row.written === 0, trim, cuts: row.cuts } };
   }
 
   #inTheWay(row: ChunkRow): Promise<void> | undefined {
@@ -277,7 +291,7 @@ export class ChunkVerbs {
       place.index,
       this.#addresses(inChainOrder(id, nodes)),
     );
-    return { location: chain, fresh: true, trim: false };
+    return { location: chain, fresh: true, trim: false, cuts: 0 };
   }
 
   #grant(tx: Transactor, session: SessionId, inode: InodeId, chunk: ChunkId): void {
@@ -370,14 +384,6 @@ export class ChunkVerbs {
       return node ? [this.#nodes.address(node)] : [];
     });
   }
-}
-
-function regularFile(reader: Reader, inode: InodeId): Inode {
-  const found = reader.inodes.find(inode);
-  if (!found) throw new FsError('ENOENT', { message: `inode ${inode} is gone` });
-  const type = found.mode & TYPE_MASK;
-  if (type !== REGULAR) throw new FsError(type === DIRECTORY ? 'EISDIR' : 'EINVAL');
-  return found;
 }
 
 function location(

@@ -4,8 +4,9 @@
  */
 import { FsError } from '../../common/errors.js';
 import type { ChunkId, SessionId } from '../../common/ids.js';
-import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
+import { APPENDS_REMEMBERED_MAX, CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import type { ChunkLength, Commit, InlineWrite } from '../../proto/control/generated/namespace.js';
+import type { ChunkRow } from '../store/chunks.js';
 import type { Inode } from '../store/inodes.js';
 import { pickTime } from './attributes.js';
 import { expectFile } from './checks.js';
@@ -68,7 +69,10 @@ function isEmpty({ chunks, inlineWrites, sizeAtLeast, mtime, movedFromInline }: 
   return writes === 0 && !mtime && !movedFromInline;
 }
 
-function checkBounds({ sizeAtLeast, chunks }: Commit): void {
+function checkBounds({ sizeAtLeast, chunks, appends }: Commit): void {
+  if (appends.length > APPENDS_REMEMBERED_MAX) {
+    throw new FsError('EINVAL', { message: `${appends.length} appends in one commit` });
+  }
   if (sizeAtLeast > FILE_BYTES_MAX) throw new FsError('EFBIG');
   if (chunks.some((chunk) => chunk.length > CHUNK_BYTES)) {
     throw new FsError('EINVAL', { message: 'a length beyond the size of a chunk' });
@@ -128,6 +132,9 @@ export function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: W
     if (writer.holds(id) || tx.chunks.get(id)?.written === 1) return 'skip';
     throw new FsError('ESTALE', { message: `chunk ${id} was given up with its writer's session` });
   }
+  if (wasTrimmedSince(current, named)) {
+    throw new FsError('EAGAIN', { message: `chunk ${id} was cut while it was written` });
+  }
   if (current.trim === 0 || current.trim === writer.session + 1) return 'take';
   if (named.length <= current.length) return 'keep length';
   if (current.trim > 1) {
@@ -135,6 +142,15 @@ export function fateOf({ tx }: Scope, file: Inode, named: ChunkLength, writer: W
   }
   if (writer.holds(id)) return 'keep length';
   throw new FsError('ESTALE', { message: `the session does not hold chunk ${id} any more` });
+}
+
+/**
+ * May bytes that the commit names be gone from the replicas? Not where the file was cut once since
+ * they were written and nobody has written since: all that was cut is after the chunk's length.
+ */
+function wasTrimmedSince({ cuts, trim }: ChunkRow, named: ChunkLength): boolean {
+  if (named.cuts === undefined || named.cuts === cuts) return false;
+  return named.cuts !== cuts - 1 || trim !== 1;
 }
 
 /** Were any of them not skipped? */

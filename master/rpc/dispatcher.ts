@@ -85,10 +85,15 @@ export class Dispatcher {
 
   /** Sent again while it is at work (on a connection that broke), it joins the first. */
   async #runOnce(session: Session, operation: Operation, verb: Verb): Promise<Answer | undefined> {
-    const atWork = session.keysAtWork.get(operation.key);
-    if (atWork) return (await atWork) as Answer | undefined;
+    for (;;) {
+      const atWork = session.keysAtWork.get(operation.key);
+      if (!atWork) break;
+      if (atWork.session === session) return (await atWork.run) as Answer | undefined;
+      // Of the session before: how it went is asked of the store, since what it opened is closed.
+      await Promise.allSettled([atWork.run]);
+    }
     const run = this.#run(session, operation, verb);
-    session.keysAtWork.set(operation.key, run);
+    session.keysAtWork.set(operation.key, { session, run });
     try {
       return await run;
     } finally {
@@ -167,13 +172,14 @@ export class Dispatcher {
    * session is about to change: whoever asks meanwhile waits for the end of the turn.
    */
   async #takeTurn(session: Session, inode: InodeId): Promise<void> {
-    const { coherence, turns } = this.#dependencies;
+    const { coherence, turns, chunkVerbs } = this.#dependencies;
     await coherence.settle(inode, session);
     await turns.take(inode, session.id);
     if (session.ended) return turns.giveAll(session.id);
     const waits: Promise<void>[] = [];
     coherence.recallChanges([{ inode, attributes: true, data: true }], session, waits);
     await Promise.all(waits);
+    await chunkVerbs.turnBegan(session.id, inode);
   }
 
   #endTurn(session: Session, inode: InodeId): void {
@@ -249,10 +255,19 @@ export class Dispatcher {
     scope.changes.list.length = 0;
     (scope as { tx: Transactor }).tx = tx;
     try {
-      const before = key === 0 ? undefined : tx.completed.get(session.id, key);
-      if (before) return answerAgain(attempt, verb, before);
+      if (key !== 0) {
+        // It is done under the client's next session, or was before: never under both.
+        if (session.ended) throw new FsError('ESTALE', { message: 'the session has ended' });
+        const before = tx.completed.get(session.answers, key);
+        if (before && !wentWithSession(attempt, verb, before)) {
+          return answerAgain(attempt, verb, before);
+        }
+      }
       const answer = work.run(attempt);
       if (key !== 0) this.#remember(tx, session, key, answer);
+      if (verb.$case === 'commit') {
+        for (const append of verb.value.appends) this.#remember(tx, session, append, undefined);
+      }
       return answer;
     } catch (error) {
       if (error instanceof Unsettled) return error;
@@ -264,11 +279,11 @@ export class Dispatcher {
   #remember(tx: Transactor, session: Session, key: number, answer: Answer | undefined): void {
     const kept = answer && whatIsKept(answer);
     const encoded = Result.encode({ id: 0, errno: 0, message: '', value: kept }).finish();
-    tx.completed.insert(session.id, key, encoded);
+    tx.completed.insert(session.answers, key, encoded);
     session.completedSincePrune += 1;
     if (session.completedSincePrune < COMPLETED_PRUNE_EVERY) return;
     session.completedSincePrune = 0;
-    tx.completed.prune(session.id, Math.min(key, ...session.keysAtWork.keys()));
+    tx.completed.prune(session.answers, Math.min(key, ...session.keysAtWork.keys()));
   }
 
   /** After the commit: tells others, waits for them, completes the answer. */
@@ -319,6 +334,14 @@ function whatIsKept(answer: Answer): Answer | undefined {
   if (answer.$case === 'attributesList') return undefined;
   if (answer.$case !== 'opened') return answer;
   return { $case: 'opened', value: { ...answer.value, inline: undefined } };
+}
+
+/** A file without a name is gone with the session that had it open: it is made again. */
+function wentWithSession({ scope }: Attempt, verb: Verb, stored: Buffer): boolean {
+  if (verb.$case !== 'createNameless') return false;
+  const { value } = Result.decode(stored);
+  const inode = value?.$case === 'opened' ? value.value.attributes?.inode : undefined;
+  return !scope.tx.inodes.find((inode ?? 0) as InodeId);
 }
 
 /** The first answer, with attributes as they are now, which the session is told anew. */

@@ -34,7 +34,7 @@ import type { Locks } from '../sessions/locks.js';
 import type { Opens } from '../sessions/opens.js';
 import type { Recalls } from '../sessions/recalls.js';
 import type { Outlet, Session } from '../sessions/session.js';
-import type { Entered, SessionTable } from '../sessions/session-table.js';
+import { GOODBYE, type Entered, type SessionTable } from '../sessions/session-table.js';
 import type { WriteTurns } from '../sessions/write-turns.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -241,7 +241,7 @@ class Connection implements Outlet {
     await commit.submitRead(() => undefined).catch(() => undefined);
     this.#outbox.flush();
     this.#onGone();
-    sessions.end(session, 'goodbye');
+    sessions.end(session, GOODBYE);
   }
 
   #send(reply: SessionReply): void {

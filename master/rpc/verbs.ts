@@ -180,6 +180,10 @@ const TABLE: Table = {
   release: write('release', (call, { handle }) => release(call, handle), false),
   readLayout: read('readLayout', (call, request) => {
     const layout = call.chunkVerbs.readLayout(call.scope.tx, request);
+    if (request.appended !== undefined) {
+      const { completed } = call.scope.tx;
+      layout.appended = completed.get(call.session.answers, request.appended) !== undefined;
+    }
     const inode = inodeId(request.inode);
     call.expectSettled([inode]);
     call.tell(inode, ATTRIBUTES | CONTENT);

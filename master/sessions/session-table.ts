@@ -5,7 +5,7 @@
  * Invariants: at most SESSIONS_MAX. A session ends once: by goodbye, by a lease's silence, or by
  * not coming back within the grace after a restart; its listeners then run in the same turn.
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { deferred, type Deferred } from '../../common/async.js';
 import type { Clock, Timer } from '../../common/clock.js';
 import { FsError } from '../../common/errors.js';
@@ -20,8 +20,12 @@ import type { Logger } from '../../common/log.js';
 import type { Hello } from '../../proto/control/generated/namespace.js';
 import type { GroupCommit } from '../store/group-commit.js';
 import type { SessionRow } from '../store/sessions.js';
+import { EndedSessions, sameSecret, type Ended } from './ended-sessions.js';
 import type { Recalls } from './recalls.js';
 import { Session, type Outlet } from './session.js';
+
+/** Why a session ends whose client needs nothing of it any more. */
+export const GOODBYE = 'goodbye';
 
 const SECRET_BYTES = 18;
 const KIND_CHARACTERS_MAX = 32;
@@ -52,6 +56,7 @@ export class SessionTable {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #sessions = new Map<SessionId, Session>();
+  readonly #ended: EndedSessions;
   readonly #endListeners: ((session: Session) => void)[] = [];
   readonly #graceListeners: (() => void)[] = [];
   #awaited = 0;
@@ -71,6 +76,7 @@ export class SessionTable {
     this.#recalls = recalls;
     this.#clock = clock;
     this.#log = log;
+    this.#ended = new EndedSessions(commit, log);
   }
 
   /** Takes up the sessions of the master's former life, and begins to watch leases. */
@@ -80,6 +86,7 @@ export class SessionTable {
       this.#sessions.set(row.id, new Session(row, nowMs, true));
       this.#awaited += 1;
     }
+    this.#ended.start(nowMs);
     this.#graceUntilMs = nowMs + RECLAIM_GRACE_MS;
     // The former life was over by now, so no lease of its own ends later.
     this.#formerLeasesEndMs = nowMs + this.leaseMs;
@@ -139,13 +146,13 @@ export class SessionTable {
   }
 
   /**
-   * Resumes the session that `hello` names, or makes one; `reclaimed` is to follow. Throws ENFILE
-   * where there are too many.
+   * Resumes the session that `hello` names, or makes one, which has the answers of the named one
+   * where that has ended; `reclaimed` is to follow. Throws ENFILE where there are too many.
    */
   async enter(hello: Hello, outlet: Outlet): Promise<Entered> {
     const known = this.#sessions.get(sessionId(hello.session));
     if (known && sameSecret(known.row.secret, hello.secret)) return this.#resume(known, outlet);
-    const session = await this.#create(hello);
+    const session = await this.#create(hello, this.#ended.find(hello));
     session.outlet = outlet;
     return { session, resumed: false, cachesLost: false };
   }
@@ -185,7 +192,7 @@ export class SessionTable {
     this.#recalls.drop(session);
     session.outlet?.close(new FsError('ECONNRESET', { message: `the session ended: ${why}` }));
     session.outlet = undefined;
-    void this.#forget(session);
+    void this.#ended.add(session, why !== GOODBYE, this.#clock.monotonicMs());
     this.#endGraceIfOver();
   }
 
@@ -196,38 +203,28 @@ export class SessionTable {
     return { session, resumed: true, cachesLost: session.lossUntold };
   }
 
-  async #create(hello: Hello): Promise<Session> {
+  async #create(hello: Hello, former: Ended | undefined): Promise<Session> {
     if (this.#sessions.size >= SESSIONS_MAX) {
       throw new FsError('ENFILE', { message: `the master has ${SESSIONS_MAX} sessions` });
     }
     const row = await this.#commit.submit((tx): SessionRow => {
+      const id = sessionId(tx.ids.next('session'));
       const made = {
-        id: sessionId(tx.ids.next('session')),
+        id,
         secret: randomBytes(SECRET_BYTES).toString('base64url'),
         kind: hello.kind.slice(0, KIND_CHARACTERS_MAX),
         host: hello.host.slice(0, HOST_CHARACTERS_MAX),
         pid: hello.pid,
+        answers: former?.row.answers ?? id,
       };
       tx.sessions.insert(made);
       return made;
     });
-    const session = new Session(row, this.#clock.monotonicMs(), false);
+    const session = new Session(row, this.#clock.monotonicMs(), false, former?.keysAtWork);
     this.#sessions.set(session.id, session);
     const { id, kind, host, pid } = row;
     this.#log.info({ session: id, kind, host, pid }, 'session began');
     return session;
-  }
-
-  /** A row left behind by a failure here is ended again after the next start. */
-  async #forget(session: Session): Promise<void> {
-    try {
-      await this.#commit.submit((tx) => {
-        tx.sessions.delete(session.id);
-        tx.completed.deleteAll(session.id);
-      });
-    } catch (error) {
-      this.#log.warn({ err: error, session: session.id }, 'session row not deleted');
-    }
   }
 
   #watch(): void {
@@ -243,6 +240,7 @@ export class SessionTable {
     const stoodStillMs = Math.max(0, nowMs - this.#lookedMs - 2 * LOOK_EVERY_MS);
     this.#lookedMs = nowMs;
     this.#graceUntilMs += stoodStillMs;
+    this.#ended.look(nowMs);
     if (nowMs >= this.#formerLeasesEndMs) this.#endFormerCaches();
     for (const session of this.#sessions.values()) {
       session.heardMs += stoodStillMs;
@@ -268,10 +266,4 @@ export class SessionTable {
     this.#formerCaches?.resolve();
     this.#formerCaches = undefined;
   }
-}
-
-function sameSecret(expected: string, given: string): boolean {
-  const a = Buffer.from(expected);
-  const b = Buffer.from(given);
-  return a.length === b.length && timingSafeEqual(a, b);
 }

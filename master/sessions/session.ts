@@ -4,6 +4,12 @@ import type { HandleId, InodeId, SessionId } from '../../common/ids.js';
 import type { Recall } from '../../proto/control/generated/namespace.js';
 import type { SessionRow } from '../store/sessions.js';
 
+/** A keyed operation at work, and the session it is of. */
+export interface KeyAtWork {
+  readonly session: Session;
+  readonly run: Promise<unknown>;
+}
+
 /** An open file, by its handle. */
 export interface Handle {
   readonly inode: InodeId;
@@ -38,8 +44,11 @@ export class Session {
   tellings = 0;
   /** By id, the oldest first. */
   readonly recalls = new Map<number, PendingRecall>();
-  /** Keyed operations at work, so that one sent again on a new connection joins the first. */
-  readonly keysAtWork = new Map<number, Promise<unknown>>();
+  /**
+   * Keyed operations at work, so that one sent again on a new connection joins the first; shared
+   * with the session that this one came after.
+   */
+  readonly keysAtWork: Map<number, KeyAtWork>;
   /** Locks that the master knows it to hold, and requests that wait for one. */
   locks = 0;
   lockWaits = 0;
@@ -56,8 +65,14 @@ export class Session {
   lossUntold: boolean;
   ended = false;
 
-  constructor(row: SessionRow, heardMs: number, awaited: boolean) {
+  constructor(
+    row: SessionRow,
+    heardMs: number,
+    awaited: boolean,
+    keysAtWork = new Map<number, KeyAtWork>(),
+  ) {
     this.row = row;
+    this.keysAtWork = keysAtWork;
     this.heardMs = heardMs;
     this.awaited = awaited;
     this.lossUntold = awaited;
@@ -65,5 +80,10 @@ export class Session {
 
   get id(): SessionId {
     return this.row.id;
+  }
+
+  /** Under which id the store has the answers to its keyed operations. */
+  get answers(): SessionId {
+    return this.row.answers;
   }
 }

@@ -19,6 +19,8 @@ export interface ChunkRow {
    * the session of this number less 1 was told to.
    */
   readonly trim: number;
+  /** How often it was cut: a commit says after how many its bytes were written. */
+  readonly cuts: number;
   /** Bytes in blocks that are not zeros, as last told. */
   readonly data: number;
 }
@@ -53,7 +55,7 @@ export interface ChunkCounts {
   readonly lost: number;
 }
 
-const OTHER_COLUMNS = `c.id, c.version, c.refs, c.copies, c.missing, c.written, c.trim, c.data`;
+const OTHER_COLUMNS = `c.id, c.version, c.refs, c.copies, c.missing, c.written, c.trim, c.cuts, c.data`;
 export const COLUMNS = `${OTHER_COLUMNS}, c.length`;
 /** Of `file_chunk f` joined to `chunk c`. */
 const LENGTH_IN_FILE = 'min(c.length, ifnull(f.length, c.length))';

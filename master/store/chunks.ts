@@ -201,7 +201,8 @@ export class ChunkStore extends ChunkReader {
     );
     this.#dropRef = database.prepare('UPDATE chunk SET refs = refs - 1 WHERE id = ?');
     this.#cut = database.prepare(
-      `UPDATE chunk SET length = min(length, ?), data = min(data, ?), trim = 1
+      `UPDATE chunk SET length = min(length, ?), data = min(data, ?), trim = 1,
+         cuts = cuts + 1
        WHERE id = ? AND written = 1`,
     );
     this.#limit = database.prepare('UPDATE file_chunk SET length = ? WHERE inode = ? AND idx = ?');

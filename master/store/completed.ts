@@ -1,10 +1,14 @@
-/** The `completed` table: first answers to keyed operations, for operations sent again. */
+/**
+ * The `completed` table: first answers to keyed operations, for operations sent again. They are
+ * filed under `SessionRow.answers`, which a session takes over from the one that it came after.
+ */
 import type { SessionId } from '../../common/ids.js';
 import { COMPLETED_KEPT_PER_SESSION } from '../../common/limits.js';
 import type { Database, Statement } from './database.js';
 
 export class CompletedReader {
   readonly #get: Statement<[number, number], Buffer>;
+  readonly #any: Statement<[number], number>;
 
   constructor(database: Database) {
     this.#get = database
@@ -12,10 +16,17 @@ export class CompletedReader {
         'SELECT reply FROM completed WHERE session = ? AND key = ?',
       )
       .pluck();
+    this.#any = database
+      .prepare<[number], number>('SELECT 1 FROM completed WHERE session = ? LIMIT 1')
+      .pluck();
   }
 
-  get(session: SessionId, key: number): Buffer | undefined {
-    return this.#get.get(session, key);
+  get(answers: SessionId, key: number): Buffer | undefined {
+    return this.#get.get(answers, key);
+  }
+
+  hasAny(answers: SessionId): boolean {
+    return this.#any.get(answers) !== undefined;
   }
 }
 
@@ -28,7 +39,9 @@ export class CompletedStore extends CompletedReader {
 
   constructor(database: Database) {
     super(database);
-    this.#insert = database.prepare('INSERT INTO completed (session, key, reply) VALUES (?, ?, ?)');
+    this.#insert = database.prepare(
+      'INSERT OR REPLACE INTO completed (session, key, reply) VALUES (?, ?, ?)',
+    );
     this.#oldest = database
       .prepare<[number, number], number>(
         'SELECT key FROM completed WHERE session = ? ORDER BY key DESC LIMIT 1 OFFSET ?',
@@ -38,17 +51,17 @@ export class CompletedStore extends CompletedReader {
     this.#deleteAll = database.prepare('DELETE FROM completed WHERE session = ?');
   }
 
-  insert(session: SessionId, key: number, reply: Uint8Array): void {
-    this.#insert.run(session, key, reply);
+  insert(answers: SessionId, key: number, reply: Uint8Array): void {
+    this.#insert.run(answers, key, reply);
   }
 
   /** Keeps the COMPLETED_KEPT_PER_SESSION highest keys, and whatever is at or above `needed`. */
-  prune(session: SessionId, needed: number): void {
-    const oldest = this.#oldest.get(session, COMPLETED_KEPT_PER_SESSION);
-    if (oldest !== undefined) this.#prune.run(session, Math.min(oldest, needed - 1));
+  prune(answers: SessionId, needed: number): void {
+    const oldest = this.#oldest.get(answers, COMPLETED_KEPT_PER_SESSION);
+    if (oldest !== undefined) this.#prune.run(answers, Math.min(oldest, needed - 1));
   }
 
-  deleteAll(session: SessionId): void {
-    this.#deleteAll.run(session);
+  deleteAll(answers: SessionId): void {
+    this.#deleteAll.run(answers);
   }
 }

@@ -141,4 +141,14 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (session, chunk)
   ) WITHOUT ROWID, STRICT;
   `,
+  /* 5: answers outlive the session that they were given to */ `
+  -- Where in 'completed' its answers are: its own id, or that of the session it came after.
+  ALTER TABLE session ADD COLUMN answers INTEGER NOT NULL DEFAULT 0;
+  UPDATE session SET answers = id;
+  ALTER TABLE session ADD COLUMN ended INTEGER NOT NULL DEFAULT 0; -- 1: only its answers are kept
+  CREATE INDEX session_answers ON session (answers);
+  `,
+  /* 6: what was written before a truncation and is committed after it */ `
+  ALTER TABLE chunk ADD COLUMN cuts INTEGER NOT NULL DEFAULT 0; -- how often it was cut
+  `,
 ];

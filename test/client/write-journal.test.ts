@@ -48,6 +48,18 @@ describe('write journal', () => {
     ]);
   });
 
+  test('worker killed: appends come back with their keys', () => {
+    const journal = started();
+    journal.append(A, 0, Buffer.from('one'), 4242);
+    journal.append(A, 3, Buffer.from('two'));
+    expect(recovered()).toEqual([
+      [A, 0, 'one'],
+      [A, 3, 'two'],
+    ]);
+    const writes = new FileWriteJournal(fd, SIZE).recover();
+    expect(writes.map(({ key }) => key)).toEqual([4242, undefined]);
+  });
+
   test('worker killed: flushed writes do not come back, later ones do', () => {
     const journal = started();
     journal.append(B, 0, Buffer.from('keep'));

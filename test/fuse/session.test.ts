@@ -167,22 +167,6 @@ describe('resent requests', () => {
     expect(keys).toEqual([4242, 4242]);
     expect(reply.unique).toBe(resent);
   });
-
-  test('an append that the dead worker made is not made again', async () => {
-    const written: string[] = [];
-    const file = fileOf(3, {
-      read: async () => Buffer.from('abc'),
-      write: async (_offset, data) => (written.push(data.toString()), 0),
-    });
-    const kernel = SyntheticKernel.negotiated({ openFile: () => file });
-    const head = { fh: 8, offset: 10, size: 3, writeFlags: 0, flags: OpenFlag.O_APPEND | 1 };
-    for (const text of ['abc', 'xyz']) {
-      const parts = [abi.WRITE_IN.encode(head), Buffer.from(text)];
-      const unique = (1n << 63n) | BigInt(text === 'abc' ? 100 : 102);
-      await kernel.ask(Opcode.FUSE_WRITE, { nodeid: 3, parts, unique });
-    }
-    expect(written).toEqual(['xyz']);
-  });
 });
 
 describe('interrupts', () => {

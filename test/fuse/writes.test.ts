@@ -1,7 +1,6 @@
 /** Writes of the kernel, the test being kernel and client. */
 import { expect, test } from 'vitest';
-import { ERRNO } from '../../common/errno.js';
-import type { OpenFile } from '../../client/types.js';
+import type { AppendKey, OpenFile } from '../../client/types.js';
 import * as abi from '../../fuse/abi.js';
 import { FUSE_WRITE_KILL_SUIDGID, Opcode, OpenFlag } from '../../fuse/constants.js';
 import { SyntheticKernel } from '../support/synthetic-kernel.js';
@@ -12,18 +11,18 @@ const RESENT = 1n << 63n;
 /** Sends `text` at offset 10, and gives the errno and what the client was asked to write. */
 async function write(
   flags: number,
-  { resent = false, size = 10, ...verbs }: Partial<OpenFile> & { resent?: boolean; size?: number },
+  { resent = false, ...verbs }: Partial<OpenFile> & { resent?: boolean },
 ) {
-  const written: { text: string; sync: boolean }[] = [];
+  const written: { text: string; sync: boolean; append?: AppendKey }[] = [];
   const file = fileOf(3, {
-    write: async (_offset, data, _signal, sync = false) => {
-      return written.push({ text: data.toString(), sync });
+    write: async (_offset, data, _signal, sync = false, append) => {
+      return written.push({ text: data.toString(), sync, ...(append && { append }) });
     },
     ...verbs,
   });
   const kernel = SyntheticKernel.negotiated({
     openFile: () => file,
-    getAttributes: async () => attributesOf(3, { size }),
+    getAttributes: async () => attributesOf(3),
   });
   const head = { fh: 8, offset: 10, size: 3, writeFlags: 0, flags: flags | OpenFlag.O_WRONLY };
   const parts = [abi.WRITE_IN.encode(head), Buffer.from('abc')];
@@ -36,16 +35,15 @@ test('O_DSYNC comes with each write: an open that was taken over knows nothing o
   expect((await write(0, {})).written).toEqual([{ text: 'abc', sync: false }]);
   expect((await write(OpenFlag.O_DSYNC, {})).written).toEqual([{ text: 'abc', sync: true }]);
   const append = OpenFlag.O_DSYNC | OpenFlag.O_APPEND;
-  expect((await write(append, {})).written).toEqual([{ text: 'abc', sync: true }]);
+  expect((await write(append, {})).written).toMatchObject([{ text: 'abc', sync: true }]);
 });
 
-test('a resent append to a file that others write: made where nothing was, else an error', async () => {
-  // The same bytes may be another client's record.
-  const shared = { resent: true, cacheable: false, read: async () => Buffer.from('abc') };
-  const untouched = await write(OpenFlag.O_APPEND, shared);
-  expect(untouched).toEqual({ error: 0, written: [{ text: 'abc', sync: false }] });
-  const changed = await write(OpenFlag.O_APPEND, { ...shared, size: 13 });
-  expect(changed).toEqual({ error: -ERRNO.EIO, written: [] });
+test('an append comes with a key, which is the same when the kernel sends it again', async () => {
+  const first = await write(OpenFlag.O_APPEND, {});
+  const again = await write(OpenFlag.O_APPEND, { resent: true, cacheable: false });
+  const written = { text: 'abc', sync: false };
+  expect(first.written).toEqual([{ ...written, append: { key: 100, resent: false } }]);
+  expect(again.written).toEqual([{ ...written, append: { key: 100, resent: true } }]);
 });
 
 test('a write that takes set-id bits away names no mode: another mount may have changed it', async () => {

@@ -15,7 +15,14 @@ const ROUNDS = 6_000;
 const INODES = [inodeId(5), inodeId(6)];
 
 function newSession(id: number): Session {
-  const row = { id: sessionId(id), secret: '', kind: 'mount', host: 'here', pid: 1 };
+  const row = {
+    id: sessionId(id),
+    secret: '',
+    kind: 'mount',
+    host: 'here',
+    pid: 1,
+    answers: sessionId(id),
+  };
   return new Session(row, 0, false);
 }
 

@@ -51,6 +51,7 @@ function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>,
     movedFromInline: false,
     movedFromVersion: 0,
     durable: false,
+    appends: [],
     ...fields,
   };
   const writer = { session: WRITER, holds: () => holds, wasSharedUnderWriters: () => false };

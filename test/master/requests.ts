@@ -65,5 +65,6 @@ export function writeRequest(inode: number, text: string): Commit {
     movedFromInline: false,
     movedFromVersion: 0,
     durable: false,
+    appends: [],
   };
 }

@@ -34,6 +34,7 @@ test('a small file: made, written, listed, read and removed over the stream', as
       movedFromInline: false,
       movedFromVersion: 0,
       durable: false,
+      appends: [],
     },
     'attributes',
   );

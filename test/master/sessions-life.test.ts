@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RECLAIM_GRACE_MS, SESSION_LEASE_MS } from '../../common/limits.js';
+import { ENDED_SESSION_KEPT_MS, RECLAIM_GRACE_MS, SESSION_LEASE_MS } from '../../common/limits.js';
 import { ManualClock } from './manual-clock.js';
 import { MasterFixture, name, ROOT } from './master-fixture.js';
 import {
@@ -151,6 +151,38 @@ test('an operation sent again with its key is not applied again', async () => {
   // A key is its session's own.
   const c = await fixture.peer();
   expect((await c.call('unlink', { parent: ROOT, name: name('f') }, 78)).errno).toBe(2);
+});
+
+test('answers outlive a lost session: for its client, for a time; not after a goodbye', async () => {
+  const clock = new ManualClock();
+  await using fixture = await MasterFixture.create({ clock });
+  const makeF = (peer: SessionPeer) => peer.call('makeNode', makeNodeRequest('f', REGULAR), 77);
+  const named = ({ welcome }: SessionPeer) => {
+    return { session: welcome.session, secret: welcome.secret };
+  };
+  const lost = await fixture.peer();
+  expect((await makeF(lost)).errno).toBe(0);
+  const { session, secret } = named(lost);
+  clock.advance(SESSION_LEASE_MS + 1000);
+  await lost.ended;
+  const stranger = await fixture.peer({ session, secret: 'guessed' });
+  expect((await makeF(stranger)).errno).toBe(17);
+  // The welcome of the first may have been lost on the way, so the old session is named again.
+  const first = await fixture.peer({ session, secret });
+  const second = await fixture.peer({ session, secret });
+  expect(first.welcome.resumed || second.welcome.resumed).toBe(false);
+  expect((await makeF(first)).errno).toBe(0);
+  expect((await makeF(second)).errno).toBe(0);
+  clock.advance(SESSION_LEASE_MS + 1000);
+  await second.ended;
+  const third = await fixture.peer(named(second));
+  expect((await makeF(third)).errno).toBe(0);
+  await third.goodbye();
+  const gone = await fixture.peer(named(third));
+  expect((await makeF(gone)).errno).toBe(17);
+  clock.advance(ENDED_SESSION_KEPT_MS);
+  const late = await fixture.peer({ session, secret });
+  expect((await makeF(late)).errno).toBe(17);
 });
 
 test('answers of the last keys are kept, those of older ones pruned', async () => {

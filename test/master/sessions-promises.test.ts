@@ -7,7 +7,14 @@ import type { Recall } from '../../proto/control/generated/namespace.js';
 import { ManualClock } from './manual-clock.js';
 
 function makeSession(id: number): { session: Session; sent: Recall[] } {
-  const row = { id: sessionId(id), secret: '', kind: 'mount', host: '', pid: 1 };
+  const row = {
+    id: sessionId(id),
+    secret: '',
+    kind: 'mount',
+    host: '',
+    pid: 1,
+    answers: sessionId(id),
+  };
   const session = new Session(row, 0, false);
   const sent: Recall[] = [];
   session.outlet = { recall: (recall) => sent.push(recall), close: () => undefined };

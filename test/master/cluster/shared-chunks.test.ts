@@ -285,6 +285,7 @@ describe('writers of a chunk that comes to be shared', () => {
           movedFromInline: false,
           movedFromVersion: 0,
           durable: false,
+          appends: [],
         },
         writer(),
       ),
