@@ -52,7 +52,9 @@ describe('turns to write', () => {
     take('a', a);
     take('a again', a);
     await settled();
-    expect(order).toEqual(['a', 'a again']);
+    expect(order.sort()).toEqual(['a', 'a again']);
+    turns.give(file, a);
+    expect(turns.isAnothers(file, b)).toBe(false);
   });
 
   test('who waits with a pass comes before a turn asked for later, and holds it up', async () => {
