@@ -5,13 +5,19 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const CLUSTER = ['test/client/**/*.test.ts', 'test/cluster/**/*.test.ts'];
 const MOUNT = [
   'test/mount/**/*.test.ts',
-  'test/cli/**/*.test.ts',
+  'test/cli/{command,mini,mount}.test.ts',
   'test/conformance/**/*.test.ts',
   'test/coherence/**/!(linearizable).test.ts',
 ];
 
-/** Of the last tier; first, so that none of them runs alone at the end. */
-const LONG = ['large-file', 'conformance', 'daily', 'tree', 'mini', 'command', 'faults-killed'];
+/**
+ * Of the last tier those with the most work; first, so that none of them runs alone at the end.
+ */
+const LONG = [
+  ...['daily', 'large-file', 'command', 'faults-refused', 'conformance', 'mini', 'master-restart'],
+  ...['copy-range', 'git', 'sqlite', 'tree', 'faults-killed', 'sqlite-two-mounts', 'histories'],
+  ...['fuse-native-work', 'faults-full-disk', 'two-mounts', 'worker-killed', 'locks'],
+];
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -30,6 +36,8 @@ export default defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
+    // A process of its own for each file costs seconds, to load what the one before had loaded.
+    isolate: false,
     sequence: { sequencer: LongFirst },
     setupFiles: ['test/support/setup.ts'],
     // A deadline costs nothing where it is kept, and machines are slow at times.
@@ -41,8 +49,6 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [...CLUSTER, ...MOUNT],
-          // A process of its own for each file costs as much as the tests in it.
-          isolate: false,
           testTimeout: 90_000,
           hookTimeout: 90_000,
           sequence: { groupOrder: 0 },
@@ -53,7 +59,6 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: CLUSTER,
-          isolate: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,
           sequence: { groupOrder: 1 },

@@ -2,16 +2,14 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
 
-const RECORD = z.object({
-  pid: z.number().int(),
-  startTime: z.string(),
-  mountpoint: z.string(),
-  master: z.string(),
-  logFile: z.string().optional(),
-});
-export type MountRecord = z.infer<typeof RECORD>;
+export interface MountRecord {
+  pid: number;
+  startTime: string;
+  mountpoint: string;
+  master: string;
+  logFile?: string;
+}
 
 /** 'mnt-cairn' for /mnt/cairn; distinct mount points get distinct names. */
 export function mountName(mountpoint: string): string {
@@ -43,10 +41,17 @@ export function writeMountRecord(record: MountRecord): void {
   writeFileSync(path, `${JSON.stringify(record)}\n`);
 }
 
+function isRecord(value: unknown): value is MountRecord {
+  const { pid, startTime, mountpoint, master, logFile } = Object(value) as Record<string, unknown>;
+  const texts = [startTime, mountpoint, master, ...(logFile === undefined ? [] : [logFile])];
+  return Number.isInteger(pid) && texts.every((text) => typeof text === 'string');
+}
+
 /** Undefined where there is none, or none that can be read. */
 export function readMountRecord(mountpoint: string): MountRecord | undefined {
   try {
-    return RECORD.parse(JSON.parse(readFileSync(recordPath(mountpoint), 'utf8')));
+    const found: unknown = JSON.parse(readFileSync(recordPath(mountpoint), 'utf8'));
+    return isRecord(found) ? found : undefined;
   } catch {
     // Only a convenience: without a record `umount` still unmounts.
     return undefined;

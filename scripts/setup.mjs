@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAll, generate } from './build.mjs';
@@ -103,9 +103,14 @@ function npmEnvironment() {
   if (!env.npm_config_nodedir && existsSync(join(prefix, 'include/node/node.h'))) {
     env.npm_config_nodedir = prefix;
   }
+  env.JOBS ??= 'max';
   return env;
 }
 
+/** Which package-lock.json the packages are of. */
+const LOCK_STAMP = join(ROOT, 'node_modules/.cairn-lock-hash');
+/** There as long as packages are installed whose native parts have not been built. */
+const UNBUILT_STAMP = join(ROOT, 'node_modules/.cairn-unbuilt');
 const NPM_FLAGS = ['--no-audit', '--no-fund', '--loglevel=error'];
 
 function lockHash() {
@@ -117,8 +122,7 @@ function lockHash() {
 function packagesAreCurrent() {
   const installed = join(ROOT, 'node_modules/.package-lock.json');
   if (!existsSync(installed)) return false;
-  const stamp = join(ROOT, 'node_modules/.cairn-lock-hash');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lockHash()) return true;
+  if (existsSync(LOCK_STAMP) && readFileSync(LOCK_STAMP, 'utf8') === lockHash()) return true;
   return statSync(installed).mtimeMs >= statSync(join(ROOT, 'package-lock.json')).mtimeMs;
 }
 
@@ -127,35 +131,56 @@ function sqliteLoads() {
   return spawnSync(process.execPath, ['-e', script], { cwd: ROOT }).status === 0;
 }
 
+/** The packages as they are; what of them is compiled, `buildNativePackages` compiles. */
 function installNpmPackages() {
-  const env = npmEnvironment();
-  if (!packagesAreCurrent()) {
-    say('Installing npm packages (npm ci) …');
-    if (run('npm', ['ci', ...NPM_FLAGS], { env }) !== 0) {
-      fail('npm ci failed: see above. Is the npm registry reachable?');
-    }
-    writeFileSync(join(ROOT, 'node_modules/.cairn-lock-hash'), lockHash());
+  if (packagesAreCurrent()) return;
+  say('Installing npm packages (npm ci) …');
+  const args = ['ci', '--ignore-scripts', ...NPM_FLAGS];
+  if (run('npm', args, { env: npmEnvironment() }) !== 0) {
+    fail('npm ci failed: see above. Is the npm registry reachable?');
   }
-  if (!sqliteLoads()) {
-    say('Building better-sqlite3 …');
-    run('npm', ['rebuild', 'better-sqlite3', '--foreground-scripts', ...NPM_FLAGS], { env });
-    if (!sqliteLoads()) fail('better-sqlite3 could not be built: see above (python3, make, g++?).');
+  writeFileSync(UNBUILT_STAMP, '');
+  writeFileSync(LOCK_STAMP, lockHash());
+}
+
+/** Compiles better-sqlite3, which takes a minute or two; with fuse-native it is only tried. */
+export function buildNativePackages() {
+  const isUnbuilt = existsSync(UNBUILT_STAMP);
+  if (!isUnbuilt && sqliteLoads()) return;
+  say('Building better-sqlite3 …');
+  rebuild('better-sqlite3');
+  if (!sqliteLoads()) fail('better-sqlite3 could not be built: see above (python3, make, g++?).');
+  if (isUnbuilt && rebuild('fuse-native') !== 0) {
+    say('fuse-native could not be built: that driver of the mount is missing.');
   }
+  rmSync(UNBUILT_STAMP, { force: true });
+}
+
+function rebuild(name) {
+  return run('npm', ['rebuild', name, ...NPM_FLAGS], { env: npmEnvironment() });
 }
 
 /**
  * Set-up from nothing to a built tree; exits with a message where it cannot. Without `compile`
- * only to generated code, which is what a compiler starts from.
+ * only to generated code, which is what a compiler starts from: native packages are not built.
  */
 export function setUp({ compile = true } = {}) {
   checkNode();
   installSystemPackages();
   installNpmPackages();
-  if (compile) buildAll({ say, fail, run });
-  else generate({ say, fail, run });
+  if (!compile) {
+    generate({ say, fail, run });
+    return;
+  }
+  buildNativePackages();
+  buildAll({ say, fail, run });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  setUp();
-  say('Ready.');
+  if (process.argv.includes('--native')) {
+    buildNativePackages();
+  } else {
+    setUp();
+    say('Ready.');
+  }
 }

@@ -4,11 +4,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Disk } from '../../common/disk.js';
 import { FsError, toFsError } from '../../common/errors.js';
+import { isUuid } from '../../common/uuid.js';
 
-const NODE_FILE = z.object({ uuid: z.uuid(), cluster: z.string().min(1).optional() });
+interface NodeFile {
+  uuid: string;
+  cluster: string | undefined;
+}
 
 export class Identity {
   readonly #disk: Disk;
@@ -83,9 +86,13 @@ export class Identity {
   }
 }
 
-function parseNodeFile(path: string, text: string): z.infer<typeof NODE_FILE> {
+function parseNodeFile(path: string, text: string): NodeFile {
   try {
-    return NODE_FILE.parse(JSON.parse(text));
+    const { uuid, cluster } = Object(JSON.parse(text)) as Record<string, unknown>;
+    if (!isUuid(uuid)) throw new TypeError('no uuid');
+    if (cluster === undefined) return { uuid, cluster };
+    if (typeof cluster !== 'string' || cluster === '') throw new TypeError('no cluster');
+    return { uuid, cluster };
   } catch (error) {
     throw new FsError('EIO', { message: `${path} is damaged`, cause: error });
   }

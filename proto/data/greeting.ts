@@ -5,22 +5,21 @@
  * answers without it.
  */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { FsError } from '../../common/errors.js';
+import { isUuid } from '../../common/uuid.js';
 
 /** In `index` of a HELLO: tell me your whereabouts. */
 export const ASKS_WHEREABOUTS = 1;
 
-const WHEREABOUTS = z.object({
-  /** Boot id of the machine that the node runs on. */
-  boot: z.string().min(1),
-  /** The node's own, as its node.json has it. */
-  uuid: z.uuid(),
-  /** Its data directory, an absolute path. */
-  directory: z.string().startsWith('/'),
-});
 /** Where a node on the same machine keeps its chunks: for who may read its files. */
-export type Whereabouts = z.infer<typeof WHEREABOUTS>;
+export interface Whereabouts {
+  /** Boot id of the machine that the node runs on. */
+  boot: string;
+  /** The node's own, as its node.json has it. */
+  uuid: string;
+  /** Its data directory, an absolute path. */
+  directory: string;
+}
 
 export interface Greeting {
   cluster: string;
@@ -36,11 +35,20 @@ export function decodeGreeting(payload: Buffer): Greeting {
   const end = payload.indexOf(0);
   if (end < 0) return { cluster: payload.toString() };
   try {
-    const whereabouts = WHEREABOUTS.parse(JSON.parse(payload.toString('utf8', end + 1)));
+    const whereabouts = whereaboutsOf(JSON.parse(payload.toString('utf8', end + 1)));
     return { cluster: payload.toString('utf8', 0, end), whereabouts };
   } catch (error) {
     throw new FsError('EPROTO', { message: 'a greeting that cannot be read', cause: error });
   }
+}
+
+/** By hand: to load a library for it would take every process a tenth of a second at its start. */
+function whereaboutsOf(value: unknown): Whereabouts {
+  const { boot, uuid, directory } = Object(value) as Record<string, unknown>;
+  if (typeof boot !== 'string' || boot === '') throw new TypeError('no boot id');
+  if (!isUuid(uuid)) throw new TypeError('no uuid');
+  if (typeof directory !== 'string' || !directory.startsWith('/')) throw new TypeError('no path');
+  return { boot, uuid, directory };
 }
 
 /** Tells this run of this machine from all others; undefined where the kernel does not say. */

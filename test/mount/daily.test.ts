@@ -40,6 +40,27 @@ describe('on a mount as on the host', () => {
     expect(output).toBe('5368709124\ntail 00 00 00 00\n');
   });
 
+  test('df: the disk by the copies of each byte; df -i: as many as there are', async () => {
+    const numbers = async (command: string) =>
+      (await shell(command)).trim().split(/ +/).map(Number);
+    const [blocks = 0, free] = await numbers(`stat -f -c '%b %f' ${mountpoint}`);
+    // The datanodes share one disk, which counts once.
+    const [disk = 0, unit = 0] = await numbers(`stat -f -c '%b %S' ${cluster.directory}`);
+    expect(blocks).toBe(Math.floor((disk * unit) / 2 / 4096));
+    expect(free).toBeGreaterThan(0);
+    expect(free).toBeLessThan(blocks);
+    const asMany = async () => {
+      const found = await shell(`find ${mountpoint} -printf '%i\\n' | sort -u | wc -l`);
+      const used = await shell(`df --output=iused ${mountpoint} | tail -1`);
+      return Number(used) === Number(found);
+    };
+    await waitFor('what was removed to be forgotten', asMany);
+    await shell(`cd ${mountpoint}; mkdir df; touch df/{1..20}; ln df/1 df/21; ln -s x df/22`);
+    expect(await asMany()).toBe(true);
+    await shell(`rm -r ${mountpoint}/df`);
+    await waitFor('what was removed to be forgotten', asMany);
+  });
+
   test(
     'a directory of 100,000 entries: each listed once, also while others come and go',
     { timeout: 600_000 },
@@ -77,25 +98,4 @@ P`,
       expect(output).toBe('100000 100000\n98000 98000 99000\n');
     },
   );
-
-  test('df: the disk by the copies of each byte; df -i: as many as there are', async () => {
-    const numbers = async (command: string) =>
-      (await shell(command)).trim().split(/ +/).map(Number);
-    const [blocks = 0, free] = await numbers(`stat -f -c '%b %f' ${mountpoint}`);
-    // The datanodes share one disk, which counts once.
-    const [disk = 0, unit = 0] = await numbers(`stat -f -c '%b %S' ${cluster.directory}`);
-    expect(blocks).toBe(Math.floor((disk * unit) / 2 / 4096));
-    expect(free).toBeGreaterThan(0);
-    expect(free).toBeLessThan(blocks);
-    const asMany = async () => {
-      const found = await shell(`find ${mountpoint} -printf '%i\\n' | sort -u | wc -l`);
-      const used = await shell(`df --output=iused ${mountpoint} | tail -1`);
-      return Number(used) === Number(found);
-    };
-    await waitFor('what was removed to be forgotten', asMany);
-    await shell(`cd ${mountpoint}; mkdir df; touch df/{1..20}; ln df/1 df/21; ln -s x df/22`);
-    expect(await asMany()).toBe(true);
-    await shell(`rm -r ${mountpoint}/df`);
-    await waitFor('what was removed to be forgotten', asMany);
-  });
 });

@@ -27,7 +27,7 @@ test(
   async () => {
     await using cluster = await ProcessCluster.start({ datanodes: 2, replication: 2 });
     const mountpoint = await cluster.mount();
-    const count = 700;
+    const count = 400;
     const load = spawn('python3', ['-c', LOAD, mountpoint, String(count)]);
     let done = 0;
     let errors = '';
@@ -36,7 +36,7 @@ test(
     const ended = once(load, 'close');
     for (let kill = 0; kill < 3; kill++) {
       const before = done;
-      while (done < before + 100 && load.exitCode === null) await sleep(20);
+      while (done < before + 80 && load.exitCode === null) await sleep(20);
       await cluster.kill9('master');
       await sleep(300);
       await cluster.startMaster();
