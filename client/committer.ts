@@ -13,7 +13,7 @@ import { tellBeside, type Beside } from './beside.js';
 import type { ChunkLeases } from './chunk-leases.js';
 import type { Filled } from './chunk-writer.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
-import type { NewTimes } from './new-times.js';
+import { writtenAt, type NewTimes } from './new-times.js';
 import { RangeSet } from './range-set.js';
 import { SessionLost } from './session.js';
 import type { Attributes } from './types.js';
@@ -134,7 +134,7 @@ export class Committer {
     const sizeAtLeast = last ? last.offset + last.length : 0;
     try {
       const durable = this.wantsSync || times !== undefined;
-      const commit = { inlineWrites, sizeAtLeast, mtime, durable, ...times };
+      const commit = { inlineWrites, sizeAtLeast, durable, ...(times ?? writtenAt(mtime)) };
       const attributes = await this.#call(commit);
       content.inlineCommitted(attributes, inlineWrites);
       this.#own.clear();
@@ -190,7 +190,7 @@ export class Committer {
     const chunks = this.#chunksWrittenOver();
     if (!chunks) return undefined;
     this.#beside = { chunks, unacknowledged: new Set(this.extents.sending), isShort: false };
-    const commit = { chunks: [...chunks.values()], mtime, durable: true };
+    const commit = { chunks: [...chunks.values()], ...writtenAt(mtime), durable: true };
     return this.#commits.run(async () => {
       try {
         this.context.content.chunksCommitted(await this.#call(commit));
@@ -301,7 +301,7 @@ export class Committer {
       const attributes = await this.#call({
         chunks,
         sizeAtLeast: snapshot.end,
-        mtime,
+        ...writtenAt(mtime),
         movedFromInline: movedFrom !== undefined,
         movedFromVersion: movedFrom ?? 0,
         durable: this.wantsSync,
@@ -381,7 +381,7 @@ export class Committer {
       value: {
         inode: this.context.inode,
         sizeAtLeast: 0,
-        mtime: undefined,
+        ...writtenAt(undefined),
         chunks: [],
         inlineWrites: [],
         movedFromInline: false,

@@ -7,7 +7,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SerialQueue } from '../common/async.js';
-import { timestampToMs } from '../common/clock.js';
+import { laterOf, timestampToMs } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { FILE_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, READ_AGAIN_MAX } from '../common/limits.js';
@@ -118,7 +118,8 @@ export class SharedFile {
     return {
       ...attributes,
       size: Math.max(attributes.size, end),
-      ...(isLater && { mtime, ctime: mtime }),
+      // What a commit makes of them: programs that were told see no other times afterwards.
+      ...(isLater && { mtime, ctime: laterOf(mtime, attributes.ctime) }),
     };
   }
 
