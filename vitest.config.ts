@@ -11,7 +11,16 @@ const MOUNT = [
 ];
 
 /** Of the last tier; first, so that none of them runs alone at the end. */
-const LONG = ['large-file', 'conformance', 'daily', 'tree', 'mini', 'command', 'faults-killed'];
+const LONG = [
+  'large-file',
+  'git-two-mounts',
+  'conformance',
+  'daily',
+  'tree',
+  'mini',
+  'command',
+  'faults-killed',
+];
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
