@@ -14,7 +14,16 @@ const MOUNT = [
  * Of the last tier those with the most work; first, so that none of them runs alone at the end.
  */
 const LONG = [
-  ...['daily', 'large-file', 'command', 'faults-refused', 'conformance', 'mini', 'master-restart'],
+  ...[
+    'daily',
+    'large-file',
+    'command',
+    'faults-refused',
+    'conformance',
+    'mini',
+    'git-two-mounts',
+    'master-restart',
+  ],
   ...['copy-range', 'git', 'sqlite', 'tree', 'faults-killed', 'sqlite-two-mounts', 'histories'],
   ...['fuse-native-work', 'faults-full-disk', 'two-mounts', 'worker-killed', 'locks'],
 ];

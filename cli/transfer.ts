@@ -2,12 +2,13 @@
  * Copies files and trees between two sides: this machine's file system and the cluster, in any
  * combination. Both have the shape of node:fs/promises.
  */
-import { createReadStream, createWriteStream } from 'node:fs';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
 import * as local from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { CairnFs } from '../client/index.js';
+import { MIB } from '../common/limits.js';
 import { CliError } from './errors.js';
 
 export interface SideStats {
@@ -31,9 +32,19 @@ export interface Side {
   utimes(path: string, atime: Date, mtime: Date): Promise<void>;
   read(path: string): Readable;
   write(path: string, mode: number): Writable;
+  /** A file's content into another of this side, where that can be had without moving it. */
+  copyWithin?(copy: CopyWithin): Promise<void>;
 }
 
-const STREAM_BYTES = 1024 * 1024;
+interface CopyWithin {
+  source: string;
+  target: string;
+  /** Of the target, where it is made. */
+  mode: number;
+  onBytes(bytes: number): void;
+}
+
+const STREAM_BYTES = MIB;
 
 export const localSide: Side = {
   lstat: (path) => local.lstat(path),
@@ -60,7 +71,38 @@ export function clusterSide(files: CairnFs): Side {
     utimes: (path, atime, mtime) => files.utimes(path, atime, mtime),
     read: (path) => files.createReadStream(path, { highWaterMark: STREAM_BYTES }),
     write: (path, mode) => files.createWriteStream(path, { mode, highWaterMark: STREAM_BYTES }),
+    copyWithin: (copy) => share(files, copy),
   };
+}
+
+/** By sharing chunks where the file has any. Throws where both names are of one file. */
+async function share(files: CairnFs, copy: CopyWithin): Promise<void> {
+  const { source, target } = copy;
+  const from = await files.open(source, 'r');
+  try {
+    // Emptied only when it is known to be another file.
+    const to = await files.open(target, constants.O_WRONLY | constants.O_CREAT, copy.mode);
+    try {
+      const [given, found] = [await from.stat(), await to.stat()];
+      if (given.ino === found.ino) throw new CliError(`${source} and ${target} are the same file`);
+      if (found.size > 0) await to.truncate(0);
+      for (let offset = 0; ;) {
+        const range = {
+          sourceOffset: offset,
+          targetOffset: offset,
+          length: Number.MAX_SAFE_INTEGER,
+        };
+        const copied = await from.copyTo(to, range);
+        if (copied === 0) break;
+        copy.onBytes(copied);
+        offset += copied;
+      }
+    } finally {
+      await to.close();
+    }
+  } finally {
+    await from.close();
+  }
 }
 
 export interface TransferOptions {
@@ -129,16 +171,22 @@ async function copyFile(
   stats: SideStats,
   options: TransferOptions,
 ): Promise<void> {
-  await pipeline(
-    from.read(source),
-    async function* counted(chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        options.onBytes(chunk.length);
-        yield chunk;
-      }
-    },
-    to.write(target, stats.mode & 0o777),
-  );
+  const mode = stats.mode & 0o777;
+  if (from === to && from.copyWithin) {
+    const onBytes = (bytes: number) => options.onBytes(bytes);
+    await from.copyWithin({ source, target, mode, onBytes });
+  } else {
+    await pipeline(
+      from.read(source),
+      async function* counted(chunks: AsyncIterable<Buffer>) {
+        for await (const chunk of chunks) {
+          options.onBytes(chunk.length);
+          yield chunk;
+        }
+      },
+      to.write(target, mode),
+    );
+  }
   await keep(to, target, stats, options);
 }
 

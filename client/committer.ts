@@ -13,7 +13,7 @@ import { tellBeside, type Beside } from './beside.js';
 import type { ChunkLeases } from './chunk-leases.js';
 import type { Filled } from './chunk-writer.js';
 import type { DirtyExtents, Extent } from './dirty-extents.js';
-import type { NewTimes } from './new-times.js';
+import { writtenAt, type NewTimes } from './new-times.js';
 import { RangeSet } from './range-set.js';
 import { SessionLost } from './session.js';
 import type { Attributes } from './types.js';
@@ -136,7 +136,7 @@ export class Committer {
     const sizeAtLeast = last ? last.offset + last.length : 0;
     try {
       const durable = this.wantsSync || times !== undefined;
-      const commit = { inlineWrites, sizeAtLeast, mtime, durable, ...times };
+      const commit = { inlineWrites, sizeAtLeast, durable, ...(times ?? writtenAt(mtime)) };
       const attributes = await this.#callUpTo(upTo, commit);
       content.inlineCommitted(attributes, inlineWrites);
       this.#own.clear();
@@ -192,7 +192,7 @@ export class Committer {
     const chunks = this.#chunksWrittenOver();
     if (!chunks) return undefined;
     this.#beside = { chunks, unacknowledged: new Set(this.extents.sending), isShort: false };
-    const commit = { chunks: [...chunks.values()], mtime, durable: true };
+    const commit = { chunks: [...chunks.values()], ...writtenAt(mtime), durable: true };
     return this.#commits.run(async () => {
       try {
         this.context.content.chunksCommitted(await this.#call(commit));
@@ -303,7 +303,7 @@ export class Committer {
       const attributes = await this.#callUpTo(upTo, {
         chunks,
         sizeAtLeast: snapshot.end,
-        mtime,
+        ...writtenAt(mtime),
         movedFromInline: movedFrom !== undefined,
         movedFromVersion: movedFrom ?? 0,
         durable: this.wantsSync,

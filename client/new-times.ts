@@ -1,4 +1,4 @@
-/** Times that are set on a file while bytes written before wait to be committed: one operation. */
+/** The times that go with a commit: those of its writes, or others that were set meanwhile. */
 import type { Timestamp } from '../common/clock.js';
 import type { AttributeChange } from './types.js';
 
@@ -14,4 +14,12 @@ export function newTimes(change: AttributeChange): NewTimes | undefined {
   const others = [mode, uid, gid, size].some((field) => field !== undefined);
   if (others || dropPrivilege || mtime === undefined) return undefined;
   return mtime === 'now' || atime === 'now' ? undefined : { mtime, atime };
+}
+
+/**
+ * Of a commit of bytes last written at `time`, which the writer's programs have been told: they
+ * must not find other times later, for which they would take it for another change.
+ */
+export function writtenAt(time: Timestamp | undefined) {
+  return { mtime: time, ctime: time };
 }

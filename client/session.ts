@@ -10,7 +10,7 @@
 import { hostname } from 'node:os';
 import { setImmediate } from 'node:timers';
 import { sleep } from '../common/async.js';
-import { shiftTimestamp, timestampToMs, type Clock, type Timestamp } from '../common/clock.js';
+import { clockOffset, shiftTimestamp, type Clock, type Timestamp } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import { ROOT_INODE, sessionId, type SessionId } from '../common/ids.js';
 import { CONNECT_TIMEOUT_MS, LAZY_OPERATION_MS, PROTOCOL_VERSION } from '../common/limits.js';
@@ -241,7 +241,7 @@ export class Session {
 
   async #connectOnce(): Promise<void> {
     const sentMs = this.#options.clock.monotonicMs();
-    const sentAt = timestampToMs(this.#options.clock.now());
+    const sentAt = this.#options.clock.now();
     const { locks = [] } = this.#options;
     const held = this.#hooks?.held() ?? { handles: [], chunks: [], locks };
     const opened = await ControlStream.open(
@@ -274,16 +274,13 @@ export class Session {
     this.#scheduleFlush();
   }
 
-  #takeWelcome(welcome: Welcome, sentMs: number, sentAt: number): void {
+  #takeWelcome(welcome: Welcome, sentMs: number, sentAt: Timestamp): void {
     const isFirst = this.#welcome === undefined;
     this.#welcome = welcome;
     this.#identity = { session: sessionId(welcome.session), secret: welcome.secret };
     this.lease.begin(welcome.leaseMs, sentMs);
     if (welcome.now) {
-      const middle = (sentAt + timestampToMs(this.#options.clock.now())) / 2;
-      this.#clockOffsetMs = timestampToMs(welcome.now) - middle;
-      // Within a machine the difference is noise, and a clock moved for noise makes times worse.
-      if (Math.abs(this.#clockOffsetMs) < 5) this.#clockOffsetMs = 0;
+      this.#clockOffsetMs = clockOffset(welcome.now, sentAt, this.#options.clock.now());
     }
     if (isFirst) this.#renewLater();
     else {

@@ -5,7 +5,7 @@
  * Reads see, from the bottom: the datanodes' or inline bytes, then what is being sent, then what
  * waits. Where the master says so (the Sprite rule: `writeBack` false), nothing is held back.
  */
-import { timestampToMs } from '../common/clock.js';
+import { laterOf, timestampToMs } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { READ_AGAIN_MAX } from '../common/limits.js';
@@ -128,7 +128,8 @@ export class SharedFile {
     return {
       ...attributes,
       size: Math.max(attributes.size, end),
-      ...(isLater && { mtime, ctime: mtime }),
+      // What a commit makes of them: programs that were told see no other times afterwards.
+      ...(isLater && { mtime, ctime: laterOf(mtime, attributes.ctime) }),
     };
   }
 

@@ -49,6 +49,11 @@ export function compareTimestamps(a: Timestamp, b: Timestamp): number {
   return a.seconds - b.seconds || a.nanoseconds - b.nanoseconds;
 }
 
+/** The later of two. */
+export function laterOf(a: Timestamp, b: Timestamp): Timestamp {
+  return compareTimestamps(a, b) > 0 ? a : b;
+}
+
 export function timestampToMs(time: Timestamp): number {
   return time.seconds * 1000 + time.nanoseconds / 1e6;
 }
@@ -68,4 +73,19 @@ export function shiftTimestamp(time: Timestamp, deltaMs: number): Timestamp {
     seconds: time.seconds + wholeSeconds + carry,
     nanoseconds: nanoseconds - carry * 1e9,
   };
+}
+
+/** Of two clocks that are kept equal. */
+const CLOCK_NOISE_MS = 5;
+
+/**
+ * By how many milliseconds the clock of another is ahead, which said `theirs` between `sent` and
+ * `received` of ours. 0 where that may be: then it is one machine, or clocks as good as any guess,
+ * and a clock moved for noise says times that are not yet, or that came before others.
+ */
+export function clockOffset(theirs: Timestamp, sent: Timestamp, received: Timestamp): number {
+  const their = timestampToMs(theirs);
+  const [first, last] = [timestampToMs(sent), timestampToMs(received)];
+  const mayBeNone = first - CLOCK_NOISE_MS <= their && their <= last + CLOCK_NOISE_MS;
+  return mayBeNone ? 0 : their - (first + last) / 2;
 }

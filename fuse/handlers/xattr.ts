@@ -6,7 +6,8 @@ import { FUSE_SETXATTR_ACL_KILL_SGID } from '../constants.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
 
-const CAPABILITY = Buffer.from('security.capability');
+/** Of a program, more rights when it runs. Gone when it is written. */
+export const CAPABILITY = Buffer.from('security.capability');
 const ZERO = Buffer.alloc(1);
 
 /** A size of 0 asks how large a buffer to bring. */

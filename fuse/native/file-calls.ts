@@ -2,17 +2,16 @@
  * Operations of libfuse on open files. The package knows an open file by a number of 31 bits, and
  * of a read or write it does not pass the flags that the file was opened with.
  */
-import { FsError } from '../../common/errors.js';
+import { FsError, toFsError } from '../../common/errors.js';
 import type { InodeId } from '../../common/ids.js';
-import { FUSE_WRITE_KILL_SUIDGID } from '../constants.js';
+import { FUSE_OPEN_KILL_SUIDGID, FUSE_WRITE_KILL_SUIDGID, OpenFlag } from '../constants.js';
 import * as file from '../handlers/file.js';
+import * as xattr from '../handlers/xattr.js';
 import type { MountState } from '../mount-state.js';
 import type { KernelRequest } from '../request.js';
 import type { NativeRequests } from './requests.js';
 
 const NUMBER_MAX = 2 ** 31 - 1;
-const KILLS_PRIVILEGE = FUSE_WRITE_KILL_SUIDGID;
-
 interface Open {
   /** The handle in `mount.handles`. */
   fh: number;
@@ -29,13 +28,18 @@ export class FileCalls {
   constructor(
     private readonly mount: MountState,
     private readonly requests: NativeRequests,
-    /** Does a write take set-id bits away? It does unless root, and nobody else, writes. */
+    /**
+     * Does a write, or an O_TRUNC, take set-id bits away? It does unless root, and nobody else,
+     * writes. (Of other truncations the kernel itself takes them away.)
+     */
     private readonly dropsPrivilege: boolean,
   ) {}
 
   async open(path: string, flags: number): Promise<number> {
     const request = await this.requests.at(path);
-    const { fh } = await file.open(this.mount, request, { flags, openFlags: 0 });
+    const drops = this.dropsPrivilege && (flags & OpenFlag.O_TRUNC) !== 0;
+    const openFlags = drops ? FUSE_OPEN_KILL_SUIDGID : 0;
+    const { fh } = await file.open(this.mount, request, { flags, openFlags });
     const number = this.#freeNumber();
     this.#opens.set(number, { fh, inode: request.nodeid, flags, path });
     return number;
@@ -79,11 +83,23 @@ export class FileCalls {
 
   async write(number: number, data: Buffer, offset: number): Promise<number> {
     const { fh, inode, flags } = this.#open(number);
+    await this.#dropCapability(inode);
     const request = this.requests.about(inode);
     request.data = data;
-    const writeFlags = this.dropsPrivilege ? KILLS_PRIVILEGE : 0;
+    const writeFlags = this.dropsPrivilege ? FUSE_WRITE_KILL_SUIDGID : 0;
     const args = { fh, offset, size: data.length, writeFlags, flags };
     return (await file.write(this.mount, request, args)).size;
+  }
+
+  /** The kernel does so before it writes to its own pages, but not where it keeps none. */
+  async #dropCapability(inode: InodeId): Promise<void> {
+    const request = this.requests.about(inode, xattr.CAPABILITY);
+    try {
+      await xattr.getxattr(this.mount, request, { size: 0 });
+      await xattr.removexattr(this.mount, request);
+    } catch (error) {
+      if (toFsError(error).code !== 'ENODATA') throw error;
+    }
   }
 
   /** No program here has locks that its close would end: libfuse is not asked for any. */

@@ -38,7 +38,10 @@ export function noStat(): Uint32Array {
   return new Uint32Array(STAT_FIELDS);
 }
 
-/** Blocks are counted in larger ones where 32 bits do not hold the number. */
+/**
+ * Blocks are counted in larger ones where 32 bits do not hold the number. Of inodes those in use
+ * are right, and as many free ones told as there is room for.
+ */
 export function statfsOf(s: ReturnType<(typeof STATFS_OUT)['decode']>): Uint32Array {
   let scale = 1;
   while (s.blocks / scale >= TWO_32) scale *= 2;
@@ -48,9 +51,11 @@ export function statfsOf(s: ReturnType<(typeof STATFS_OUT)['decode']>): Uint32Ar
   statfs[2] = Math.floor(s.blocks / scale);
   statfs[3] = Math.floor(s.bfree / scale);
   statfs[4] = Math.floor(s.bavail / scale);
-  statfs[5] = Math.min(s.files, TWO_32 - 1);
-  statfs[6] = Math.min(s.ffree, TWO_32 - 1);
-  statfs[7] = Math.min(s.ffree, TWO_32 - 1);
+  const inodes = Math.min(s.files, TWO_32 - 1);
+  const inodesFree = Math.max(0, inodes - (s.files - s.ffree));
+  statfs[5] = inodes;
+  statfs[6] = inodesFree;
+  statfs[7] = inodesFree;
   statfs[10] = s.namelen;
   return statfs;
 }

@@ -2,6 +2,7 @@
  * commit: written data becomes part of the file. Idempotent: sent again, it finds its own effect
  * and changes nothing that matters.
  */
+import { laterOf } from '../../common/clock.js';
 import { FsError } from '../../common/errors.js';
 import type { ChunkId, SessionId } from '../../common/ids.js';
 import { APPENDS_REMEMBERED_MAX, CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
@@ -58,7 +59,7 @@ export function commit(scope: Scope, request: Commit, writer: Writer): Inode {
   }
   file.mtime = pickTime(request.mtime, now);
   file.atime = pickTime(request.atime, file.atime);
-  file.ctime = now;
+  file.ctime = request.ctime ? laterOf(request.ctime, file.ctime) : now;
   tx.inodes.update(file);
   return file;
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openClient, type Client } from '../../client/client.js';
 import { CairnFs } from '../../client/filesystem.js';
 import type { Inodes } from '../../client/types.js';
+import { sleep } from '../../common/async.js';
 import { ROOT_INODE, type InodeId } from '../../common/ids.js';
 import { startCluster, type TestCluster } from '../../testing/index.js';
 
@@ -125,6 +126,22 @@ describe('round trips', () => {
     const found = await other.inodes.lookup(directory, name('a'));
     expect(found).toMatchObject({ ...times, size: 4 });
   });
+
+  test.each([4, 100_000])(
+    '%i bytes: times told before a commit are those after it',
+    async (size) => {
+      const open = await inodes.create(directory, name('a'), 0o644, ME, WRITE);
+      await sleep(20);
+      await open.write(0, Buffer.alloc(size, 1));
+      const { mtime, ctime } = await inodes.getAttributes(open.inode);
+      expect(ctime).toEqual(mtime);
+      await sleep(20);
+      await open.close();
+      for (const each of [inodes, other.inodes]) {
+        expect(await each.getAttributes(open.inode)).toMatchObject({ mtime, ctime, size });
+      }
+    },
+  );
 
   test('times of a file too large for one commit are those of after its writes', async () => {
     const mtime = { seconds: 2_000, nanoseconds: 7 };

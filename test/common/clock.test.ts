@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  clockOffset,
   compareTimestamps,
   shiftTimestamp,
   systemClock,
@@ -31,5 +32,15 @@ describe('clock', () => {
     expect(shiftTimestamp(time, 200)).toEqual({ seconds: 11, nanoseconds: 100_000_000 });
     expect(shiftTimestamp(time, -1000)).toEqual({ seconds: 9, nanoseconds: 900_000_000 });
     expect(shiftTimestamp(time, -950)).toEqual({ seconds: 9, nanoseconds: 950_000_000 });
+  });
+
+  test.each([
+    ['within what the question took: none', 1050, 0],
+    ['next to it: none, as clocks are kept equal to some milliseconds', 1104, 0],
+    ['behind', 500, -550],
+    ['ahead', 61_050, 60_000],
+  ])('the clock of another, read between 1000 and 1100 of ours: %s', (_what, theirs, offset) => {
+    const [sent, received] = [timestampFromMs(1000), timestampFromMs(1100)];
+    expect(clockOffset(timestampFromMs(theirs), sent, received)).toBe(offset);
   });
 });

@@ -7,6 +7,7 @@ import { mountObstacle } from '../support/mount-tier.js';
 import { ProcessCluster } from '../support/process-cluster.js';
 import { run } from '../support/run.js';
 import type { Actor, SystemActor } from './actor.js';
+import { NOT_BY_FUSE_NATIVE } from './fuse-native.js';
 import { libraryActor } from './library-actor.js';
 import { ActorProcess } from './system-actor.js';
 
@@ -17,9 +18,19 @@ export interface SystemSubject {
   readonly name: string;
   /** Why it cannot be had here. */
   readonly obstacle: string | undefined;
+  /** Behaviours that it cannot have, by title, and why. */
+  readonly excluded?: ReadonlyMap<string, string>;
   /** Where its files are. */
   directory(subjects: Subjects): Promise<string>;
 }
+
+type Driver = 'kernel' | 'fuse-native';
+
+/** By role: a mount is named as its driver. */
+const MOUNT_ARGUMENTS: Record<string, string[]> = {
+  'mount-kernel': ['--options', 'relatime'],
+  'mount-fuse-native': ['--driver', 'fuse-native', '--options', 'relatime,allow_other'],
+};
 
 const notRoot = process.getuid?.() === 0 ? undefined : 'not root';
 
@@ -28,7 +39,13 @@ export const SYSTEM_SUBJECTS: readonly SystemSubject[] = [
   {
     name: 'a mount by the kernel driver',
     obstacle: mountObstacle,
-    directory: async (subjects) => subjects.mount(),
+    directory: async (subjects) => subjects.mount('kernel'),
+  },
+  {
+    name: 'a mount by the fuse-native driver',
+    obstacle: mountObstacle,
+    excluded: NOT_BY_FUSE_NATIVE,
+    directory: async (subjects) => subjects.mount('fuse-native'),
   },
 ];
 
@@ -36,7 +53,7 @@ export const SYSTEM_SUBJECTS: readonly SystemSubject[] = [
 export class Subjects implements AsyncDisposable {
   #cluster: Promise<ProcessCluster> | undefined;
   #files: Promise<CairnFs> | undefined;
-  #mount: Promise<string> | undefined;
+  readonly #mounts = new Map<Driver, Promise<string>>();
   #host: string | undefined;
   readonly #processes = new Map<string, ActorProcess>();
   #made = 0;
@@ -46,15 +63,16 @@ export class Subjects implements AsyncDisposable {
     return this.#host;
   }
 
-  mount(): Promise<string> {
-    this.#mount ??= this.cluster().then((cluster) => cluster.mount());
-    return this.#mount;
+  mount(driver: Driver): Promise<string> {
+    const mount = this.#mounts.get(driver) ?? this.cluster().then((it) => it.mount(driver));
+    this.#mounts.set(driver, mount);
+    return mount;
   }
 
   cluster(): Promise<ProcessCluster> {
     this.#cluster ??= ProcessCluster.start({
       datanodes: 2,
-      extraArguments: (role) => (role.startsWith('mount') ? ['--options', 'relatime'] : []),
+      extraArguments: (role) => MOUNT_ARGUMENTS[role] ?? [],
     });
     return this.#cluster;
   }

@@ -233,6 +233,17 @@ test('commit: mtime is the writer’s; a file that is gone is ESTALE', async () 
   ).rejects.toMatchObject({ code: 'ESTALE' });
 });
 
+test('commit: ctime is when it was written, never earlier than it was, without one it is now', async () => {
+  await using files = await NamespaceFixture.create();
+  const file = await files.make(ROOT, 'f');
+  const mtime = { seconds: 9, nanoseconds: 8 };
+  expect(await commitTo(files, file, { mtime, ctime: mtime })).toMatchObject({ ctime: file.ctime });
+  const ctime = { seconds: file.ctime.seconds + 1, nanoseconds: 7 };
+  expect(await commitTo(files, file, { mtime, ctime })).toMatchObject({ mtime, ctime });
+  const without = await commitTo(files, file, { mtime });
+  expect(without).toMatchObject({ mtime, ctime: { seconds: files.now() } });
+});
+
 test('commit: with nothing to commit, as an fsync sends it, nothing changes', async () => {
   await using files = await NamespaceFixture.create();
   const file = await files.make(ROOT, 'f');

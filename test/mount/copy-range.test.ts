@@ -1,8 +1,8 @@
 /** Copies of files within a mount: by sharing chunks, which moves no bytes. */
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MIB } from '../../common/limits.js';
 import { ProcessCluster } from '../support/process-cluster.js';
+import { bytesMoved } from '../support/process-io.js';
 import { shell } from '../support/run.js';
 
 let cluster: ProcessCluster;
@@ -19,28 +19,15 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-/** Bytes that the datanodes' processes have read and written, by whatever system call. */
-function bytesMoved(): number {
-  let sum = 0;
-  for (const number of cluster.datanodeNumbers()) {
-    const { pid } = cluster.role(`datanode-${number}`);
-    const counters = readFileSync(`/proc/${pid}/io`, 'utf8');
-    for (const name of ['rchar', 'wchar']) {
-      sum += Number(new RegExp(`${name}: (\\d+)`).exec(counters)?.[1]);
-    }
-  }
-  return sum;
-}
-
 describe('cp', () => {
   test('of two chunks and a part of a third: no bytes moved, and the copy is its own', async () => {
     await shell(
       `(yes 'what was there before' || true) | head -c 130M > ${a}/source; sync ${a}/source`,
     );
     const wanted = await shell(`cat ${a}/source | b2sum`);
-    const before = bytesMoved();
+    const before = bytesMoved(cluster);
     await shell(`cp --reflink=auto ${a}/source ${a}/copy`);
-    const during = bytesMoved() - before;
+    const during = bytesMoved(cluster) - before;
     expect(during).toBeLessThan(MIB);
     expect(await shell(`cat ${b}/copy | b2sum`)).toBe(wanted);
     expect(await shell(`stat -c '%s %b' ${a}/source`)).toBe(
