@@ -309,7 +309,7 @@ export class Committer {
         durable: this.wantsSync,
       });
       this.#movingFrom = undefined;
-      content.chunksCommitted(attributes);
+      content.chunksCommitted(attributes, chunks);
       for (const { index } of chunks) this.leases.committed(index);
       this.#uncommitted.settled();
       if (movedFrom !== undefined || this.#uncommitted.size === 0) this.#own.clear();

@@ -5,7 +5,12 @@
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
 import { FILE_BYTES_MAX } from '../common/limits.js';
-import type { ChunkLocation, Opened, ReadLayout } from '../proto/control/generated/namespace.js';
+import type {
+  ChunkLength,
+  ChunkLocation,
+  Opened,
+  ReadLayout,
+} from '../proto/control/generated/namespace.js';
 import { Layout } from './layout.js';
 import type { Metadata } from './metadata.js';
 import type { Verb } from './operation-queue.js';
@@ -148,8 +153,9 @@ export class FileContent {
     this.inline = inline;
   }
 
-  /** An own commit of chunks was answered. */
-  chunksCommitted(attributes: Attributes): void {
+  /** An own commit of chunks was answered; `chunks`: those that may be other than they were. */
+  chunksCommitted(attributes: Attributes, chunks: readonly ChunkLength[] = []): void {
+    for (const { index, chunk, length } of chunks) this.layout.committed(index, chunk, length);
     this.attributes = attributes;
     this.storage = 'chunks';
     this.inline = undefined;

@@ -49,6 +49,14 @@ export class Layout {
     this.#chunks.set(location.index, location);
   }
 
+  /** This client committed `length` bytes of a chunk: what was asked before tells of less. */
+  committed(index: number, chunk: number, length: number): void {
+    const known = this.#chunks.get(index);
+    const isOther = known !== undefined && known?.chunk !== chunk;
+    if (isOther || this.#asked.size > 0) this.drop();
+    else if (known && known.length < length) this.#chunks.set(index, { ...known, length });
+  }
+
   /** Nothing known is true any more; answers under way are not kept either. */
   drop(): void {
     this.#epoch += 1;

@@ -143,15 +143,19 @@ export class SharedFile {
   /**
    * Again where a recall overtook it, which is acknowledged: a mount's kernel would keep old bytes,
    * and of bytes from several datanodes some may be older than others. Likewise where others have
-   * the file open and a write of this client came between: part of it may be on the datanodes.
+   * the file open and a write of this client came between, of which part may be on the datanodes,
+   * or the master told of newer chunks than those that the size belongs to.
    */
   async #read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     for (let again = 0; again <= READ_AGAIN_MAX; again += 1) {
+      if (!this.content.isCurrent) await this.content.current();
       const { epoch } = this.content;
+      const { dataVersion } = this.content.attributes;
       const writes = this.#intake.count;
       const bytes = await this.#readOnce(offset, length);
-      const isCrossed = !this.writeBack && this.#intake.count !== writes;
-      if (this.content.epoch === epoch && !isCrossed) return bytes;
+      const isSame =
+        this.#intake.count === writes && this.content.attributes.dataVersion === dataVersion;
+      if (this.content.epoch === epoch && (this.writeBack || isSame)) return bytes;
     }
     if (this.writeBack) return this.#readOnce(offset, length);
     return this.#turns.run(() => this.#readOnce(offset, length), signal);
