@@ -8,7 +8,7 @@
 import { laterOf, timestampToMs } from '../common/clock.js';
 import { FsError, toFsError } from '../common/errors.js';
 import type { InodeId } from '../common/ids.js';
-import { READ_AGAIN_MAX } from '../common/limits.js';
+import { READ_AGAIN_MAX, READ_IN_TURN_AGAIN_MAX } from '../common/limits.js';
 import type { Opened, Recall } from '../proto/control/generated/namespace.js';
 import { Appender } from './appender.js';
 import type { Appends } from './appends.js';
@@ -148,17 +148,32 @@ export class SharedFile {
    */
   async #read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
     for (let again = 0; again <= READ_AGAIN_MAX; again += 1) {
-      if (!this.content.isCurrent) await this.content.current();
-      const { epoch } = this.content;
-      const { dataVersion } = this.content.attributes;
-      const writes = this.#intake.count;
-      const bytes = await this.#readOnce(offset, length);
-      const isSame =
-        this.#intake.count === writes && this.content.attributes.dataVersion === dataVersion;
-      if (this.content.epoch === epoch && (this.writeBack || isSame)) return bytes;
+      const bytes = await this.#readUncrossed(offset, length);
+      if (bytes) return bytes;
     }
     if (this.writeBack) return this.#readOnce(offset, length);
-    return this.#turns.run(() => this.#readOnce(offset, length), signal);
+    return this.#turns.run(() => this.#readInTurn(offset, length), signal);
+  }
+
+  /** Only this client's own truncations come between now. */
+  async #readInTurn(offset: number, length: number): Promise<Buffer> {
+    for (let again = 0; again <= READ_IN_TURN_AGAIN_MAX; again += 1) {
+      const bytes = await this.#readUncrossed(offset, length);
+      if (bytes) return bytes;
+    }
+    return this.#readOnce(offset, length);
+  }
+
+  /** Undefined where a change came between, so that the bytes may be of different moments. */
+  async #readUncrossed(offset: number, length: number): Promise<Buffer | undefined> {
+    if (!this.content.isCurrent) await this.content.current();
+    const { epoch } = this.content;
+    const { dataVersion } = this.content.attributes;
+    const writes = this.#intake.count;
+    const bytes = await this.#readOnce(offset, length);
+    const isSame =
+      this.#intake.count === writes && this.content.attributes.dataVersion === dataVersion;
+    return this.content.epoch === epoch && (this.writeBack || isSame) ? bytes : undefined;
   }
 
   async #readOnce(offset: number, length: number): Promise<Buffer> {

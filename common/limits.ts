@@ -248,6 +248,8 @@ export const MOUNT_BACKGROUND_MAX = 256;
 export const MOUNT_BUFFERS_KEPT_MAX = 8;
 /** So often a read is done anew whose file was recalled before it was answered; then in a turn. */
 export const READ_AGAIN_MAX = 1;
+/** And so often in its turn, for truncations of its own client. */
+export const READ_IN_TURN_AGAIN_MAX = 8;
 /** A recall is acknowledged after this even if the kernel has not taken the notification. */
 export const MOUNT_NOTIFICATION_WAIT_MS = 1_000;
 /** A name that the kernel has not taken back after this is made stale with all others. */

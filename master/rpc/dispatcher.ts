@@ -16,7 +16,7 @@ import type { ChunkVerbs } from '../namespace/chunk-verbs.js';
 import { Changes, type Scope } from '../namespace/scope.js';
 import type { Coherence } from '../sessions/coherence.js';
 import type { LockDelegations } from '../sessions/lock-delegations.js';
-import type { CachePromises } from '../sessions/promises.js';
+import { NAMES, type CachePromises } from '../sessions/promises.js';
 import type { Session } from '../sessions/session.js';
 import type { EndPass, WriteTurns } from '../sessions/write-turns.js';
 import type { GroupCommit } from '../store/group-commit.js';
@@ -24,6 +24,7 @@ import type { Reader, Transactor } from '../store/transactor.js';
 import type { LockVerbs } from './lock-verbs.js';
 import {
   finishOpen,
+  namesOf,
   workOf,
   type Answer,
   type Call,
@@ -56,6 +57,8 @@ class Unsettled extends Error {
 interface Touched {
   readonly inode: InodeId;
   readonly name: Buffer | undefined;
+  /** All its names were told. */
+  readonly isListed?: boolean;
 }
 
 /** What an attempt leaves behind for the time after the commit. */
@@ -140,6 +143,7 @@ export class Dispatcher {
         ? commit.submit(run, work)
         : commit.submitRead(run as (reader: Reader) => Answer | Unsettled | undefined));
     } catch (error) {
+      for (const { inode, name } of namesOf(verb)) attempt.touched.push({ inode, name });
       await this.#waitForOwed(attempt);
       throw error;
     } finally {
@@ -236,7 +240,7 @@ export class Dispatcher {
       opened: undefined,
       expectSettled,
       tell: (inode, what, name) => {
-        touched.push({ inode, name });
+        touched.push({ inode, name, isListed: what === NAMES && !name });
         promises.tell(session, inode, what);
       },
     };
@@ -315,7 +319,9 @@ export class Dispatcher {
 
   #collectOwed({ touched, session }: Attempt, waits: Promise<void>[]): void {
     const { coherence } = this.#dependencies;
-    for (const { inode, name } of touched) coherence.collectOwed(inode, session, waits, name);
+    for (const { inode, name, isListed } of touched) {
+      coherence.collectOwed(inode, isListed ? undefined : session, waits, name);
+    }
   }
 
   async #waitForOwed(attempt: Attempt): Promise<void> {

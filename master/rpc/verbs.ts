@@ -309,3 +309,24 @@ function release(call: Call, handle: number): undefined {
   if (freeInode(tx, inode).whole) tx.orphans.delete(inode);
   else scope.orphaned();
 }
+
+/** Names that a verb speaks of: where it fails, that is an answer about them too. */
+export function namesOf(verb: Verb): { inode: InodeId; name: Buffer }[] {
+  switch (verb.$case) {
+    case 'create':
+    case 'makeNode':
+    case 'link':
+    case 'unlink':
+    case 'removeDirectory':
+      return [{ inode: inodeId(verb.value.parent), name: verb.value.name }];
+    case 'rename': {
+      const { parent, name, newParent, newName } = verb.value;
+      return [
+        { inode: inodeId(parent), name },
+        { inode: inodeId(newParent), name: newName },
+      ];
+    }
+    default:
+      return [];
+  }
+}

@@ -127,8 +127,16 @@ export class Coherence {
     this.recallChanges([{ inode, attributes: true, data: true }], undefined, []);
   }
 
-  /** Adds what others still owe of an inode, or of one name in it, that `session` is told of. */
-  collectOwed(inode: InodeId, session: Session, waits: Promise<void>[], name?: Buffer): void {
+  /**
+   * Adds what others still owe of an inode, or of one name in it, that `session` is told of;
+   * without a session, what any owes: of names, which the kernel keeps for all of its mount.
+   */
+  collectOwed(
+    inode: InodeId,
+    session: Session | undefined,
+    waits: Promise<void>[],
+    name?: Buffer,
+  ): void {
     this.#recalls.collectPending(inode, session, waits, name);
     if (this.#changedUnderFormer.size === 0) return;
     const former = this.#formerOf(inode);

@@ -84,7 +84,8 @@ export class Recalls {
   }
 
   /**
-   * Adds to `waits` the recalls of `inode` that sessions other than `besides` owe. With a `name`,
+   * Adds to `waits` the recalls of `inode` that sessions other than `besides` owe; without it, of
+   * every session, and all others of the same changes (as a listing waits). With a `name`,
    * only those that concern this name of directory `inode`, of every session (another program of
    * its mount may still be shown the old name), and all others of the same change: who is told
    * of one end of a rename must find the other.
@@ -99,8 +100,11 @@ export class Recalls {
     const ofInode = this.#pending.get(inode);
     if (!ofInode) return;
     for (const [{ recall, done, together }, session] of ofInode) {
-      if (!name && session !== besides) waits.push(done.promise);
-      if (!name) continue;
+      if (!name) {
+        if (!besides) waits.push(together ?? done.promise);
+        else if (session !== besides) waits.push(done.promise);
+        continue;
+      }
       const concerns = recall.data || recall.names.some((other) => other.equals(name));
       if (concerns) waits.push(together ?? done.promise);
     }

@@ -96,6 +96,9 @@ function onSlots(recorded: Recorded, slots: readonly string[], state: string): s
 /** Changes `values` as the call did; false where what it saw does not fit. */
 function applyToNames(recorded: Recorded, values: Map<string, string>): boolean {
   const { op, result, slot = '', to = '' } = recorded;
+  // The kernel's, where a directory came to be there from elsewhere while a rename of this mount
+  // holds the lock of renames (d_splice_alias): it says nothing about the names.
+  if (result === 'ESTALE') return true;
   const there = values.get(slot) ?? EMPTY;
   switch (op) {
     case 'create':
@@ -117,9 +120,8 @@ function applyToNames(recorded: Recorded, values: Map<string, string>): boolean 
     }
     case 'rename': {
       if (result === 'ENOENT') return there === EMPTY;
-      // Said of two names that the kernel looked at one after the other; and ESTALE where a
-      // directory came to be there from elsewhere while it held the lock of renames (d_splice_alias).
-      if (result === 'EISDIR' || result === 'ENOTDIR' || result === 'ESTALE') return true;
+      // Said of two names that the kernel looked at one after the other.
+      if (result === 'EISDIR' || result === 'ENOTDIR') return true;
       if (result !== null || there === EMPTY) return false;
       const target = values.get(to) ?? EMPTY;
       const fits = target === EMPTY || (target === DIRECTORY) === (there === DIRECTORY);

@@ -92,6 +92,26 @@ test('who is told of one end of a rename waits until everybody has heard of the 
   expect((await renaming).errno).toBe(0);
 });
 
+test('an error about a name, and a list of names, wait as a lookup does, also for their own session', async () => {
+  await using fixture = await MasterFixture.create();
+  const [a, b] = [await fixture.peer(), await fixture.peer()];
+  await make(a, 'f');
+  await b.ask('lookup', { parent: ROOT, name: name('f') }, 'attributes');
+  b.autoAcknowledge = false;
+  const removing = a.call('unlink', { parent: ROOT, name: name('f') });
+  await expect.poll(() => b.recalls.some(({ names }) => names.length > 0)).toBe(true);
+  // Programs of b's mount may still be shown the name.
+  const again = b.call('unlink', { parent: ROOT, name: name('f') });
+  const page = { inode: ROOT, after: 0, limit: 10, withAttributes: false };
+  const list = b.call('readDirectory', page);
+  expect(await isWaiting(a, again)).toBe(true);
+  expect(await isWaiting(a, list)).toBe(true);
+  b.send({ recallsDone: b.recalls.map(({ id }) => id) });
+  expect((await again).errno).toBe(2);
+  expect((await list).errno).toBe(0);
+  expect((await removing).errno).toBe(0);
+});
+
 test('one writer may hold back; an open elsewhere makes it write back first', async () => {
   await using fixture = await MasterFixture.create();
   const [a, b] = [await fixture.peer(), await fixture.peer()];
