@@ -147,33 +147,33 @@ export class SharedFile {
    * or the master told of newer chunks than those that the size belongs to.
    */
   async #read(offset: number, length: number, signal?: InterruptSignal): Promise<Buffer> {
-    for (let again = 0; again <= READ_AGAIN_MAX; again += 1) {
-      const bytes = await this.#readUncrossed(offset, length);
-      if (bytes) return bytes;
-    }
+    const bytes = await this.#readUncrossed(offset, length, READ_AGAIN_MAX);
+    if (bytes) return bytes;
     if (this.writeBack) return this.#readOnce(offset, length);
-    return this.#turns.run(() => this.#readInTurn(offset, length), signal);
+    return this.#turns.read(async () => {
+      // Only this client's own truncations come between now.
+      const whole = await this.#readUncrossed(offset, length, READ_IN_TURN_AGAIN_MAX);
+      return whole ?? this.#readOnce(offset, length);
+    }, signal);
   }
 
-  /** Only this client's own truncations come between now. */
-  async #readInTurn(offset: number, length: number): Promise<Buffer> {
-    for (let again = 0; again <= READ_IN_TURN_AGAIN_MAX; again += 1) {
-      const bytes = await this.#readUncrossed(offset, length);
-      if (bytes) return bytes;
+  /** Undefined where changes came between each time: the bytes may be of different moments. */
+  async #readUncrossed(
+    offset: number,
+    length: number,
+    againMax: number,
+  ): Promise<Buffer | undefined> {
+    const { content } = this;
+    for (let again = 0; again <= againMax; again += 1) {
+      if (!content.isCurrent) await content.current();
+      const { epoch } = content;
+      const { dataVersion } = content.attributes;
+      const { count } = this.#intake;
+      const bytes = await this.#readOnce(offset, length);
+      const isSame = this.#intake.count === count && content.attributes.dataVersion === dataVersion;
+      if (content.epoch === epoch && (this.writeBack || isSame)) return bytes;
     }
-    return this.#readOnce(offset, length);
-  }
-
-  /** Undefined where a change came between, so that the bytes may be of different moments. */
-  async #readUncrossed(offset: number, length: number): Promise<Buffer | undefined> {
-    if (!this.content.isCurrent) await this.content.current();
-    const { epoch } = this.content;
-    const { dataVersion } = this.content.attributes;
-    const writes = this.#intake.count;
-    const bytes = await this.#readOnce(offset, length);
-    const isSame =
-      this.#intake.count === writes && this.content.attributes.dataVersion === dataVersion;
-    return this.content.epoch === epoch && (this.writeBack || isSame) ? bytes : undefined;
+    return undefined;
   }
 
   async #readOnce(offset: number, length: number): Promise<Buffer> {
@@ -248,7 +248,7 @@ export class SharedFile {
     key?: number,
   ): Promise<number> {
     const take = () => this.#intake.take(offset(), data, signal, key);
-    if (!this.writeBack) return this.#turns.run(take, signal);
+    if (!this.writeBack) return this.#turns.write(take, signal);
     const taken = take().finally(() => this.#taking.delete(taken));
     this.#taking.add(taken);
     return taken;

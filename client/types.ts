@@ -119,7 +119,6 @@ export interface SpaceChange {
   keepSize: boolean;
 }
 
-/** One open of a regular file. Opens of one inode in one client share its buffers. */
 /** Names an append for good, as `CallOptions` names a mutation. */
 export interface AppendKey {
   readonly key: number;
@@ -127,6 +126,7 @@ export interface AppendKey {
   readonly resent: boolean;
 }
 
+/** One open of a regular file. Opens of one inode in one client share its buffers. */
 export interface OpenFile {
   readonly inode: InodeId;
   readonly handle: HandleId;

@@ -17,8 +17,10 @@ import { interruptible, type InterruptSignal } from './interrupt.js';
 import type { WriteBehind } from './write-behind.js';
 
 interface Waiting {
-  /** Takes the bytes of a write in, or reads. Settles its part of the promise given to `run`. */
+  /** Takes the bytes of a write in, or reads. Never rejects. */
   readonly begin: () => Promise<void>;
+  /** Is it told where the turn's bytes are not committed? */
+  readonly writes: boolean;
   /** Its turn is over. */
   readonly done: Deferred<void>;
 }
@@ -42,10 +44,23 @@ export class WriteTurns {
   }
 
   /**
-   * What `task` gives, when what it took in is committed. Interrupted before its turn: EINTR; in
-   * it, the task is done, and what becomes of what it took in is told by the next call.
+   * What `take` gives, when what it took in is committed. Interrupted before its turn: EINTR; in
+   * it, the bytes are taken in, and what becomes of them is told by the next call.
    */
-  async run<T>(task: () => Promise<T>, signal?: InterruptSignal): Promise<T> {
+  async write<T>(take: () => Promise<T>, signal?: InterruptSignal): Promise<T> {
+    return this.#run(take, true, signal);
+  }
+
+  /** What `look` gives. What others of this client wrote and failed to commit is not told to it. */
+  async read<T>(look: () => Promise<T>, signal?: InterruptSignal): Promise<T> {
+    return this.#run(look, false, signal);
+  }
+
+  async #run<T>(
+    task: () => Promise<T>,
+    writes: boolean,
+    signal: InterruptSignal | undefined,
+  ): Promise<T> {
     const result = deferred<T>();
     // Whoever waits hears of it by `done`, or has left.
     result.promise.catch(() => undefined);
@@ -54,9 +69,9 @@ export class WriteTurns {
         (value) => result.resolve(value),
         (error: unknown) => result.reject(error),
       );
-    const own: Waiting = { begin, done: deferred() };
+    const own: Waiting = { begin, writes, done: deferred() };
     this.#waiting.push(own);
-    if (!this.#isRunning) void this.#run();
+    if (!this.#isRunning) void this.#takeTurns();
     try {
       await interruptible(own.done.promise, signal);
     } catch (error) {
@@ -72,7 +87,7 @@ export class WriteTurns {
   }
 
   /** Never rejects. */
-  async #run(): Promise<void> {
+  async #takeTurns(): Promise<void> {
     this.#isRunning = true;
     while (this.#waiting.length > 0) await this.#turn();
     this.#isRunning = false;
@@ -93,8 +108,9 @@ export class WriteTurns {
     for (const { begin } of sharing) await begin();
     const error = await behind.flush();
     this.#epoch = error ? undefined : content.epoch;
-    for (const { done } of sharing) {
-      if (error) done.reject(error);
+    if (error && !sharing.some(({ writes }) => writes)) behind.putErrorBack(error);
+    for (const { done, writes } of sharing) {
+      if (error && writes) done.reject(error);
       else done.resolve();
     }
     this.#endTurn();
