@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest';
+import { commitOf } from '../../client/wire.js';
 import { chunkId, sessionId } from '../../common/ids.js';
 import { CHUNK_BYTES, FILE_BYTES_MAX } from '../../common/limits.js';
 import { setAttributes } from '../../master/namespace/attributes.js';
@@ -42,18 +43,7 @@ function reachesDisk(files: NamespaceFixture, file: Inode, fields: Partial<SetAt
 const WRITER = sessionId(7);
 
 function commitTo(files: NamespaceFixture, file: Inode, fields: Partial<Commit>, holds = true) {
-  const request = {
-    inode: file.inode,
-    sizeAtLeast: 0,
-    mtime: undefined,
-    chunks: [],
-    inlineWrites: [],
-    movedFromInline: false,
-    movedFromVersion: 0,
-    durable: false,
-    appends: [],
-    ...fields,
-  };
+  const request = commitOf(file.inode, fields);
   const writer = { session: WRITER, holds: () => holds, wasSharedUnderWriters: () => false };
   return files.run((scope) => commit(scope, request, writer));
 }
